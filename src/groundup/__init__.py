@@ -1,0 +1,1 @@
+"""groundup: build a large language model from the ground up."""

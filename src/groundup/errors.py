@@ -1,0 +1,54 @@
+"""What the user reads when something is wrong: what happened, where, and what to do.
+
+The command line prints these as three short lines and exits with `exit_status`; a script catches
+`GroundupError`. Anything else that reaches the user is a bug of ours.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GroundupError(Exception):
+    """Something failed. `what` happened, `where` (file and line, tensor, field), how to `fix` it."""
+
+    exit_status = 1
+
+    def __init__(self, what: str, where: str | None = None, fix: str | None = None):
+        super().__init__(what)
+        self.what, self.where, self.fix = what, where, fix
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+
+class InputError(GroundupError):
+    """The user's input is wrong: a flag, a setting, a file of theirs. Nothing was begun."""
+
+    exit_status = 2
+
+
+class CorruptFileError(GroundupError):
+    """A file that we once wrote is cut, changed or not what its name says."""
+
+
+class TrainingError(GroundupError):
+    """Training cannot go on (a NaN loss, for example); the last good checkpoint is kept."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is alike."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str | None = None) -> InputError:
+    """The error for a name outside a closed set, with the nearest one and the whole set."""
+    known = sorted(known)
+    suggestion = nearest(name, known)
+    fix = f"did you mean {suggestion!r}? " if suggestion else ""
+    return InputError(f"unknown {kind} {name!r}", where, f"{fix}known: {', '.join(known)}")

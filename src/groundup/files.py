@@ -1,0 +1,110 @@
+"""Writing files so that a crash, a kill or a full disk never leaves half of one.
+
+Everything groundup writes goes to a temporary name beside its target, is synced to the disk and
+then renamed: a reader sees the old file or the new one, never a part. The recipe is that of
+https://lwn.net/Articles/457667/ (write, fsync, rename, fsync the directory).
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from groundup.errors import GroundupError
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file for writing ("w" UTF-8 text or "wb"); it becomes `path` on success."""
+    path = Path(path)
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+            with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary directory that becomes `path` on success, replacing what stood there."""
+    path = Path(path)
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync_file(file)
+            temporary.chmod(0o777 & ~_umask())
+            _swap_in(temporary, path)
+            _sync_directory(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap_in(new: Path, path: Path) -> None:
+    """Rename `new` to `path`. A directory cannot replace another in one step: move the old aside."""
+    if not path.exists():
+        new.replace(path)
+        return
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    path.replace(old / path.name)
+    new.replace(path)
+    shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Say in words what the system says in numbers: disk full, no permission, read-only."""
+    try:
+        yield
+    except OSError as error:
+        fixes = {
+            errno.ENOSPC: "free some space or choose another --out; what was written before is kept",
+            errno.EDQUOT: "your disk quota is used up: free some space or choose another --out",
+            errno.EACCES: "choose a folder you may write to with --out",
+            errno.EROFS: "the file system is read-only: choose another folder with --out",
+            errno.ENOTDIR: "a part of this path is a file: choose another --out",
+        }
+        if error.errno not in fixes:
+            raise
+        raise GroundupError(
+            f"cannot write: {os.strerror(error.errno)}", str(path), fixes[error.errno]
+        ) from error
+
+
+def _umask() -> int:
+    """The process's file-mode mask; the only way to read it is to set it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename durable. Windows has no such call and does not need it."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,90 @@
+"""Norms and feed-forwards: the parts of a block besides attention."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundup.model.config import ModelConfig
+
+
+class LayerNorm(nn.Module):
+    """Shift to mean 0, scale to variance 1, then a trained scale and shift (Ba et al. 2016)."""
+
+    def __init__(self, width: int, epsilon: float, bias: bool):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
+        self.epsilon = epsilon
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
+
+
+class RMSNorm(nn.Module):
+    """Scale to mean square 1, then a trained scale (Zhang and Sennrich 2019)."""
+
+    def __init__(self, width: int, epsilon: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+
+
+class FeedForward(nn.Module):
+    """Widen, bend, narrow: every position thinks for itself (Vaswani et al. 2017)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.up = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
+        self.down = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
+        self.activation = ACTIVATIONS[config.feed_forward]
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"]
+    ) -> Float[Tensor, "batch time d_model"]:
+        return self.dropout(self.down(self.activation(self.up(x))))
+
+
+class SwiGLU(nn.Module):
+    """A feed-forward whose second, bent projection gates the first (Shazeer 2020)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.gate = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
+        self.up = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
+        self.down = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"]
+    ) -> Float[Tensor, "batch time d_model"]:
+        return self.dropout(self.down(F.silu(self.gate(x)) * self.up(x)))
+
+
+def relu2(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """max(x, 0)² (Primer, So et al. 2021): as good as GELU and cheaper."""
+    return F.relu(x).square()
+
+
+def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """GELU in the tanh form that GPT and GPT-2 were trained with (Hendrycks and Gimpel 2016)."""
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS = {"relu": F.relu, "gelu": gelu, "relu2": relu2}
+
+
+def norm(config: ModelConfig, width: int) -> nn.Module:
+    """The configured norm over the last `width` numbers."""
+    if config.norm == "layernorm":
+        return LayerNorm(width, config.norm_epsilon, config.bias)
+    return RMSNorm(width, config.norm_epsilon)
+
+
+def feed_forward(config: ModelConfig) -> nn.Module:
+    """The configured feed-forward."""
+    return SwiGLU(config) if config.feed_forward == "swiglu" else FeedForward(config)

@@ -1,0 +1,81 @@
+"""From hidden states and targets to one number, without ever holding all the logits.
+
+With 50,000 tokens of vocabulary the logits of one batch are larger than the model. So the head and
+the cross-entropy are taken together, a few hundred positions at a time, and their gradients are
+computed on the way (the idea of Liger Kernel's fused linear cross-entropy, Hsu et al. 2024): the
+softmax of a chunk is thrown away as soon as its gradient is known.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# About 4 MB of logits at a time: they stay in the processor's cache between the passes.
+CHUNK_LOGITS = 1 << 20
+
+
+def cross_entropy(
+    hidden: Float[Tensor, "positions d_model"],
+    head: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, " positions"],
+    weights: Float[Tensor, " positions"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean −log p(target) in nats under softmax(hidden · headᵀ), weighted by `weights`.
+
+    Equal to `torch.nn.functional.cross_entropy(hidden @ head.T, targets)` where all weights are 1;
+    a weight of 0 leaves a position out.
+    """
+    if weights is None:
+        weights = hidden.new_ones(len(targets))
+    weights = weights / weights.sum()
+    return _LinearCrossEntropy.apply(hidden, head, targets, weights)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def token_losses(
+    hidden: Float[Tensor, "positions d_model"],
+    head: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, " positions"],
+) -> Float[Tensor, " positions"]:
+    """−log p(target) in nats of each position, for evaluation."""
+    chunks = [
+        F.cross_entropy(h @ head.T, t, reduction="none")
+        for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True)
+    ]
+    return torch.cat(chunks)
+
+
+def _chunk(head: Tensor) -> int:
+    return max(16, CHUNK_LOGITS // len(head))
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """loss = Σ weights · (logsumexp(logits) − logits[target]);  dlogits = weights · (softmax − 1ₜ)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor
+    ) -> Tensor:
+        loss = hidden.new_zeros(())
+        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        for start in range(0, len(hidden), _chunk(head)):
+            part = slice(start, start + _chunk(head))
+            target, weight = targets[part, None], weights[part, None]
+            log_p = (hidden[part] @ head.T).log_softmax(dim=-1)
+            loss -= (log_p.gather(1, target) * weight).sum()
+            gradient = log_p.exp_()
+            gradient.scatter_add_(1, target, -torch.ones_like(weight))
+            gradient *= weight
+            torch.mm(gradient, head, out=hidden_gradient[part])
+            head_gradient.addmm_(gradient.T, hidden[part])
+        ctx.save_for_backward(hidden_gradient, head_gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (upstream,) = gradients
+        hidden_gradient, head_gradient = ctx.saved_tensors
+        return hidden_gradient * upstream, head_gradient * upstream, None, None

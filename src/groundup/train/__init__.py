@@ -1,0 +1,7 @@
+"""Batches in, weights out: the one training loop.
+
+Read in this order: `config.py` (its settings), `loop.py` (the loop), `objectives.py` (what is
+minimised), `schedules.py` and `optimizers.py` (how), `checkpoint.py` (losing nothing), `metrics.py`
+and `display.py` (seeing what happens), `report.py` (the page that remains). Pretraining and every
+later kind of tuning are objectives of this loop, never loops of their own.
+"""

@@ -1,0 +1,58 @@
+"""The settings of the training loop."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from groundup.settings import Settings
+
+
+class TrainConfig(Settings):
+    """How a model is trained: how long, how fast, with what, and what is kept."""
+
+    steps: PositiveInt = 2000
+    """Optimiser steps. With `minutes`, the most there may be."""
+    minutes: PositiveFloat | None = None
+    """A budget of training time: the schedule fits itself to it, evaluation not counted."""
+    micro_batch: PositiveInt = 16
+    """Windows in one forward and backward pass."""
+    grad_accumulation: PositiveInt = 1
+    """Passes whose gradients are averaged into one optimiser step."""
+    optimizer: Literal["adamw", "muon"] = "muon"
+    """`adamw` for everything, or `muon` for the matrices of the blocks and AdamW for the rest."""
+    learning_rate: PositiveFloat = 3e-3
+    """Peak rate of AdamW."""
+    matrix_learning_rate: PositiveFloat = 0.02
+    """Peak rate of Muon."""
+    schedule: Literal["cosine", "wsd"] = "wsd"
+    """After the warm-up: fall along a cosine, or stay and fall linearly at the end (wsd)."""
+    warmup: float = Field(default=0.02, ge=0.0, lt=1.0)
+    """Share of the training in which the rate rises from 0."""
+    decay: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Share of the training, at its end, in which a wsd rate falls."""
+    final_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Where the rate ends, as a share of its peak."""
+    weight_decay: NonNegativeFloat = 0.1
+    """Pull of the matrices towards zero, times the learning rate (Loshchilov and Hutter 2019)."""
+    beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """AdamW's memory of the gradient."""
+    beta2: float = Field(default=0.95, ge=0.0, lt=1.0)
+    """AdamW's memory of the squared gradient; 0.95 as in GPT-3, steadier than Adam's 0.999."""
+    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
+    """Muon's memory of the gradient."""
+    clip_norm: PositiveFloat = 1.0
+    """Gradients longer than this are scaled down to it."""
+    answer_weight: PositiveFloat = 1.0
+    """Weight of the tokens that an assistant says, beside 1 for all others."""
+    eval_every: NonNegativeInt = 250
+    """Steps between evaluations on the validation text; 0: only at the end."""
+    eval_tokens: PositiveInt = 100_000
+    """Validation tokens looked at in each evaluation; the last one takes them all."""
+    checkpoint_every: PositiveInt = 250
+    """Steps between checkpoints."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the newest checkpoints stay."""
+    seed: NonNegativeInt = 0
+    """Decides the starting weights, the order of the data and the dropout."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; `auto` takes a GPU if there is one."""

@@ -1,0 +1,48 @@
+"""What is minimised: functions from (model, batch) to a loss.
+
+The loop knows nothing else about what kind of training it is doing.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from groundup.model.gpt import GPT
+from groundup.model.loss import cross_entropy
+
+Objective = Callable[[GPT, Tensor], Tensor]
+
+
+def next_token(model: GPT, ids: Int[Tensor, "batch window"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy in nats of each token given those before it: plain pretraining."""
+    hidden = model.hidden(ids[:, :-1])
+    return cross_entropy(hidden.flatten(0, 1), model.head.weight, ids[:, 1:].flatten())
+
+
+def weighted_answers(assistant_id: int, end_id: int, weight: float) -> Objective:
+    """`next_token` in which what an assistant says, up to and with its end token, counts `weight`
+    times: a question is read once to be understood, its answer is what should be learned."""
+
+    def objective(model: GPT, ids: Int[Tensor, "batch window"]) -> Float[Tensor, ""]:
+        hidden = model.hidden(ids[:, :-1])
+        spoken = in_answer(ids[:, :-1], assistant_id, end_id)
+        weights = torch.where(spoken, weight, 1.0).flatten()
+        return cross_entropy(
+            hidden.flatten(0, 1), model.head.weight, ids[:, 1:].flatten(), weights
+        )
+
+    return objective
+
+
+def in_answer(
+    ids: Int[Tensor, "batch time"], assistant_id: int, end_id: int
+) -> Bool[Tensor, "batch time"]:
+    """True where the *next* token is an assistant's: its last mark is later than the last end."""
+    position = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+
+    def last(mark: int) -> Tensor:
+        return torch.where(ids == mark, position, -1).cummax(dim=1).values
+
+    return last(assistant_id) > last(end_id)

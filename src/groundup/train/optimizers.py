@@ -1,0 +1,101 @@
+"""AdamW for vectors and tables, Muon for the matrices in between."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundup.model.gpt import GPT
+from groundup.train.config import TrainConfig
+
+
+def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """The optimisers of all trainable parameters; each group remembers its peak rate.
+
+    Matrices decay, vectors (norms, biases) and embeddings do not (as in GPT-2 and GPT-3). With
+    `muon`, the matrices of the blocks go to Muon: embedding and head are tables of vectors, one
+    per token, for which orthogonalising makes no sense (Jordan et al. 2024).
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in named if p.ndim == 2 and name.startswith("blocks.")]
+    matrix_ids = {id(p) for p in matrices}
+    others = [p for _, p in named if id(p) not in matrix_ids]
+    plain = [{"params": others, "weight_decay": 0.0}]
+    if config.optimizer == "adamw":
+        return [_adamw([{"params": matrices, "weight_decay": config.weight_decay}, *plain], config)]
+    muon = Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay)
+    return [muon, _adamw(plain, config)]
+
+
+def _adamw(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True
+    )
+
+
+def set_rate(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
+    """Set every group's rate to `share` of its peak."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = share * group.setdefault("peak_lr", optimizer.defaults["lr"])
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised by Newton–Schulz (Jordan et al. 2024): every direction of a matrix
+    is moved equally far, however strong its gradient.
+
+    torch.optim.Muon does the same one matrix after another in bfloat16, which small matrices on a
+    CPU take badly: here all matrices of a shape go through the iteration together, in their own
+    precision (four times as fast on the models of the recipes, see benchmarks/NOTES.md).
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float
+    ):
+        super().__init__(
+            parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for shape, parameters in by_shape.items():
+                updates = orthogonalize(torch.stack([self._momentum(p, group) for p in parameters]))
+                # A tall matrix needs the longer step to change its output as much.
+                scale = max(1.0, shape[0] / shape[1]) ** 0.5
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, updates.unbind(), alpha=-group["lr"] * scale)
+
+    def _momentum(self, parameter: nn.Parameter, group: dict[str, Any]) -> Tensor:
+        """Nesterov's look ahead: the running mean of the gradients, moved once more."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        mean = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+        return parameter.grad.lerp(mean, group["momentum"])
+
+
+def orthogonalize(
+    matrices: Float[Tensor, "count rows columns"], steps: int = 5
+) -> Float[Tensor, "count rows columns"]:
+    """The nearest (semi-)orthogonal matrices, roughly: singular values end between 0.7 and 1.2.
+
+    Newton–Schulz: x ← a·x + b·(xxᵀ)x + c·(xxᵀ)²x, applied to the singular values; a, b, c are
+    Jordan's, chosen for the steepest rise at 0.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
