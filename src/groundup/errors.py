@@ -52,3 +52,9 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str | None = None
     suggestion = nearest(name, known)
     fix = f"did you mean {suggestion!r}? " if suggestion else ""
     return InputError(f"unknown {kind} {name!r}", where, f"{fix}known: {', '.join(known)}")
+
+
+class Interrupted(GroundupError):
+    """The user stopped the work; the state is saved."""
+
+    exit_status = 130

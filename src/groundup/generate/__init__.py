@@ -1,1 +1,6 @@
-"""generate"""
+"""Logits in, text out: the one engine.
+
+Read in this order: `engine.py` (token ids → token ids), `cache.py` (why that is fast), `sampling.py`
+(how a token is chosen), `text.py` (prompts and answers as text, stop strings, streaming). The
+command line, the chat, evaluation and samples during training all come through here.
+"""

@@ -37,9 +37,13 @@ class GPT(nn.Module):
             norm(config, config.d_model) if config.norm_place == "pre" else nn.Identity()
         )
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        if config.tie_embeddings:
-            self.head.weight = self.embedding.weight
+        self.tie_weights()
         initialize(self)
+
+    def tie_weights(self) -> None:
+        """Let the output matrix be the embedding, where the config says so."""
+        if self.config.tie_embeddings:
+            self.head.weight = self.embedding.weight
 
     def forward(
         self, ids: Int[Tensor, "batch time"], cache: KeyValueCache | None = None

@@ -85,9 +85,11 @@ class NoRotation(nn.Module):
 
 
 def _angles(length: int, width: int, theta: float) -> Float[Tensor, "length half"]:
-    """Position times frequency, for width/2 frequencies falling from 1 to 1/theta."""
-    frequency = theta ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
-    return torch.outer(torch.arange(length, dtype=torch.float64), frequency).float()
+    """Position times frequency, for width/2 frequencies falling from 1 to 1/theta. On the CPU even
+    where a model is built without memory (device "meta"): tables are not in the saved weights."""
+    options = {"dtype": torch.float64, "device": "cpu"}
+    frequency = theta ** -(torch.arange(0, width, 2, **options) / width)
+    return torch.outer(torch.arange(length, **options), frequency).float()
 
 
 def additive_position(config: ModelConfig) -> nn.Module:

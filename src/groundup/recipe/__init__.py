@@ -1,1 +1,6 @@
-"""recipe"""
+"""A recipe in, a finished model out.
+
+Read in this order: `schema.py` (the whole configuration), `run.py` (the stages, one after another),
+`pretrain.py` (the longest of them), `quickstart.py` (a recipe for the sample world), `watch.py` (who
+wants to see what happens), `report.py` (the page that remains).
+"""

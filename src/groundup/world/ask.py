@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from groundup.world.held_out import Fact
-from groundup.world.narrate import with_look
+from groundup.world.narrate import join_sentences, with_look
 from groundup.world.question import Question
 from groundup.world.story import Story
 from groundup.world.words import Look, Person, Thing, Word
@@ -60,9 +60,35 @@ WORDINGS = {
     },
 }
 
+# {0} is what the question names first, {1} the answer. An answer is a sentence that says again what
+# was asked: natural, and easy to learn, as stories tell it in the same words.
 ANSWERS = {
-    "en": {"person": "It is {}.", "thing": "The {}.", "place": "In the {}.", "colour": "It is {}."},
-    "zh": {"person": "是{}。", "thing": "{}。", "place": "在{}。", "colour": "是{}的。"},
+    "en": {
+        "where is person": "{0} is in the {1}.",
+        "who is in": "It is {1}.",
+        "what has": "{0} has the {1}.",
+        "who has": "It is {1}.",
+        "colour": "The {0} is {1}.",
+        "where is thing": "The {0} is in the {1}.",
+        "who is with": "It is {1}.",
+        "what has the one in": "The {1}.",
+        "place before": "{0} was in the {1}.",
+        "place after": "{0} went to the {1}.",
+        "keeper before": "It was {1}.",
+    },
+    "zh": {
+        "where is person": "{0}在{1}。",
+        "who is in": "是{1}。",
+        "what has": "{0}有{1}。",
+        "who has": "是{1}。",
+        "colour": "{0}是{1}的。",
+        "where is thing": "{0}在{1}。",
+        "who is with": "是{1}。",
+        "what has the one in": "是{1}。",
+        "place before": "{0}在{1}。",
+        "place after": "{0}去了{1}。",
+        "keeper before": "是{1}。",
+    },
 }
 
 
@@ -77,18 +103,20 @@ def queries(story: Story) -> list[Query]:
     ]
 
 
-def put_into_words(
-    query: Query, story: Story, told: str, language: str, rng: Random
-) -> Question:
+def put_into_words(query: Query, story: Story, told: str, language: str, rng: Random) -> Question:
     """The query as a question in `language` about the story `told`."""
-    names = [_name(word, story, language, rng.random() < 0.5) for word in query.about]
-    wording = rng.choice(WORDINGS[language][query.form])
-    kind = _kind(query.answer)
-    form = ANSWERS[language][kind]
-    said = [form.format(_name(word, story, language, True)) for word in _named(story, kind)]
-    answer = form.format(_name(query.answer, story, language, True))
+    # "What colour is the red ball?" would give the answer away.
+    full_share = 0.0 if query.form == "colour" else 0.5
+    names = [_name(word, story, language, rng.random() < full_share) for word in query.about]
+    question = rng.choice(WORDINGS[language][query.form]).format(*names)
+
+    def answer(word: Word) -> str:
+        said = _name(word, story, language, in_full=True)
+        return ANSWERS[language][query.form].format(names[0], said)
+
+    candidates = tuple(answer(word) for word in _named(story, _kind(query.answer)))
     return Question(
-        query.task, language, told, wording.format(*names), answer, tuple(said), query.facts
+        query.task, language, told, question, answer(query.answer), candidates, query.facts
     )
 
 
@@ -210,3 +238,32 @@ def _name(word: Word, story: Story, language: str, in_full: bool) -> str:
     if isinstance(word, Thing) and in_full:
         return with_look(word, story.looks[word], language)
     return word.in_language(language)
+
+
+SUMMARIES = {
+    "en": (("Where is everyone?", "Who is where?"), "{0} is in the {1}.",
+           ("Who has what?", "What does everyone have?"), "{0} has the {1}."),
+    "zh": (("大家在哪里？", "谁在哪里？"), "{0}在{1}。",
+           ("谁有什么？", "大家有什么？"), "{0}有{1}。"),
+}  # fmt: skip
+
+
+def summaries(story: Story, told: str, language: str, rng: Random) -> list[Question]:
+    """Where is everyone? Who has what? The answer tells all of it, in the order of the story."""
+    where, place, hands, thing = SUMMARIES[language]
+    places = [(person, visits[-1]) for person, visits in story.visits.items()]
+    held = [(person, thing) for person in story.handlings for thing in story.held_by(person)]
+    questions = []
+    for wordings, form, pairs in ((where, place, places), (hands, thing, held)):
+        if pairs:
+            said = [
+                form.format(*(_name(word, story, language, True) for word in pair))
+                for pair in pairs
+            ]
+            answer = join_sentences(said, language)
+            facts = tuple(_is_in(a, b) if form is place else _has(a, b) for a, b in pairs)
+            question = rng.choice(wordings)
+            questions.append(
+                Question("summary", language, told, question, answer, (answer,), facts)
+            )
+    return questions

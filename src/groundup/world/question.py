@@ -7,7 +7,7 @@ from groundup.world.held_out import Fact
 LEVELS = {"find": 1, "last": 2, "join": 3}
 """1: one fact to find again; 2: the last of several changes of state; 3: two facts to join."""
 
-TASKS = (*LEVELS, "order", "arithmetic", "opposite", "copy", "translate")
+TASKS = (*LEVELS, "summary", "order", "arithmetic", "opposite", "copy", "translate")
 
 
 @dataclass(frozen=True, slots=True)

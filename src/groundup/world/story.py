@@ -81,13 +81,15 @@ class Story:
 
 def make_story(rng: Random, n_events: int, allowed: Allowed) -> Story:
     """A story of `n_events` events among a few people, things and places drawn by `rng`."""
-    story = _empty_story(rng, n_events, allowed)
-    while len(story.events) < n_events:
-        propose = rng.choice(PROPOSALS)
-        event = propose(story, rng, allowed)
-        if event is not None:
-            story.tell(event)
-    return story
+    while True:
+        story = _empty_story(rng, n_events, allowed)
+        # A cast can be such that little is allowed to happen: then another one is drawn.
+        for _ in range(20 * n_events):
+            event = rng.choice(PROPOSALS)(story, rng, allowed)
+            if event is not None:
+                story.tell(event)
+            if len(story.events) == n_events:
+                return story
 
 
 def _empty_story(rng: Random, n_events: int, allowed: Allowed) -> Story:

@@ -1,0 +1,82 @@
+"""How the next token is chosen from the logits: each way to narrow the choice is one function.
+
+They apply in the order of `choose`, which is that of `transformers`.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from groundup.settings import Settings
+
+
+class SamplingConfig(Settings):
+    """How to choose tokens, and how many."""
+
+    max_new_tokens: PositiveInt = 100
+    """Stop after this many tokens."""
+    temperature: NonNegativeFloat = 0.8
+    """Divides the logits: below 1 bolder, above 1 more random; 0 always takes the likeliest."""
+    top_k: PositiveInt | None = None
+    """Choose among the k likeliest tokens only (Fan et al. 2018)."""
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Choose among the likeliest tokens that together have this probability (Holtzman et al.
+    2020)."""
+    min_p: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Leave out tokens less likely than this share of the likeliest one (Nguyen et al. 2024)."""
+    repetition_penalty: PositiveFloat = 1.0
+    """Above 1: make tokens that were already used less likely (CTRL, Keskar et al. 2019)."""
+    seed: NonNegativeInt | None = None
+    """The same seed gives the same text."""
+
+
+def choose(
+    logits: Float[Tensor, "batch vocab"],
+    past: Int[Tensor, "batch time"],
+    sampling: SamplingConfig,
+    generator: torch.Generator,
+) -> Int[Tensor, " batch"]:
+    """The next token id of each row, given its logits and the tokens before."""
+    if sampling.repetition_penalty != 1:
+        logits = penalize_repetition(logits, past, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits / sampling.temperature
+    if sampling.top_k is not None:
+        logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p is not None:
+        logits = keep_top_p(logits, sampling.top_p)
+    if sampling.min_p is not None:
+        logits = keep_min_p(logits, sampling.min_p)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+
+
+def penalize_repetition(
+    logits: Float[Tensor, "batch vocab"], past: Int[Tensor, "batch time"], penalty: float
+) -> Float[Tensor, "batch vocab"]:
+    """Divide the positive and multiply the negative logits of used tokens by `penalty`."""
+    used = logits.gather(1, past)
+    return logits.scatter(1, past, torch.where(used > 0, used / penalty, used * penalty))
+
+
+def keep_top_k(logits: Float[Tensor, "batch vocab"], k: int) -> Float[Tensor, "batch vocab"]:
+    """Rule out all but the k largest logits."""
+    smallest_kept = logits.topk(min(k, logits.shape[-1])).values[:, -1:]
+    return logits.masked_fill(logits < smallest_kept, -math.inf)
+
+
+def keep_top_p(logits: Float[Tensor, "batch vocab"], p: float) -> Float[Tensor, "batch vocab"]:
+    """Rule out the tail: tokens before which, in order of likelihood, p is already reached."""
+    ordered, order = logits.softmax(-1).sort(descending=True)
+    tail = ordered.cumsum(-1) - ordered >= p
+    return logits.masked_fill(torch.zeros_like(tail).scatter(1, order, tail), -math.inf)
+
+
+def keep_min_p(logits: Float[Tensor, "batch vocab"], p: float) -> Float[Tensor, "batch vocab"]:
+    """Rule out tokens with less than p times the likeliest token's probability."""
+    probabilities = logits.softmax(-1)
+    too_small = probabilities < p * probabilities.amax(-1, keepdim=True)
+    return logits.masked_fill(too_small, -math.inf)

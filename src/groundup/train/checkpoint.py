@@ -1,0 +1,113 @@
+"""Resumable training state: everything the next step depends on, written so that nothing is lost.
+
+A checkpoint is a folder `step-00001000/` of `model.safetensors`, `optimizer.pt` (optimisers and
+random state, read with `weights_only`) and `state.json` (where training stands, and the checksum of
+the other two). It is not what a user loads: that is a model directory (`groundup.weights`).
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from groundup.errors import CorruptFileError, InputError
+from groundup.files import atomic_directory
+from groundup.model.gpt import GPT
+
+FILES = ("model.safetensors", "optimizer.pt")
+
+
+@dataclass
+class TrainState:
+    """Where training stands after `step` optimiser steps."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    """Time spent in training steps alone, over all sessions."""
+
+
+def save_checkpoint(
+    directory: Path,
+    model: GPT,
+    optimizers: list[torch.optim.Optimizer],
+    state: TrainState,
+    identity: str,
+    keep: int,
+) -> Path:
+    """Write the checkpoint of this step under `directory`; only the newest `keep` stay."""
+    path = directory / f"step-{state.step:08d}"
+    with atomic_directory(path) as folder:
+        weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
+        save_file(weights, folder / FILES[0])
+        kept = {
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "random_state": torch.get_rng_state(),
+        }
+        torch.save(kept, folder / FILES[1])
+        described = asdict(state) | {
+            "identity": identity,
+            "checksums": {name: _checksum(folder / name) for name in FILES},
+        }
+        (folder / "state.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    for old in checkpoints(directory)[:-keep]:
+        shutil.rmtree(old)
+    return path
+
+
+def load_checkpoint(
+    path: Path, model: GPT, optimizers: list[torch.optim.Optimizer], identity: str
+) -> TrainState:
+    """Put a checkpoint's state into `model` and `optimizers` and return where it stands.
+
+    Raises `CorruptFileError` for a cut or changed file and `InputError` where `identity` (what
+    decides the course of training: settings, model and data) is not the one it was saved under.
+    """
+    described = _read_state(path)
+    if described["identity"] != identity:
+        raise InputError(
+            "this checkpoint belongs to a run with other settings or data",
+            str(path),
+            "resume with the settings it began with, or choose a new --out",
+        )
+    for name in FILES:
+        if not (path / name).is_file() or _checksum(path / name) != described["checksums"][name]:
+            raise _damaged(path, name)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in load_file(path / FILES[0]).items():
+            parameters[name].copy_(tensor)
+    kept = torch.load(path / FILES[1], weights_only=True)
+    for optimizer, saved in zip(optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    torch.set_rng_state(kept["random_state"])
+    return TrainState(described["step"], described["tokens"], described["seconds"])
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """The checkpoints under `directory`, oldest first."""
+    return sorted(directory.glob("step-*"))
+
+
+def _read_state(path: Path) -> dict:
+    try:
+        return json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise _damaged(path, "state.json") from None
+
+
+def _damaged(path: Path, name: str) -> CorruptFileError:
+    before = [other.name for other in checkpoints(path.parent) if other.name < path.name]
+    cure = f"to go on from {before[-1]}" if before else "and start again without --resume"
+    return CorruptFileError(
+        "a file of this checkpoint is cut or changed", str(path / name), f"remove {path} {cure}"
+    )
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

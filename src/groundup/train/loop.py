@@ -1,0 +1,120 @@
+"""The training loop. There is one; everything that is trained here is trained by it.
+
+Its body reads: get batch → loss from the objective → backward → clip → step → tell the hooks. What is
+optional (logging, checkpoints, evaluation, samples) is a hook, called after every step.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+from torch import Tensor
+
+from groundup.errors import InputError, TrainingError
+from groundup.model.gpt import GPT
+from groundup.train.checkpoint import TrainState
+from groundup.train.config import TrainConfig
+from groundup.train.machine import prepare_machine
+from groundup.train.objectives import Objective
+from groundup.train.optimizers import build_optimizers, set_rate
+from groundup.train.schedules import rate
+
+# batches(n): the n-th micro-batch of the run, a pure function of n. That is what makes resume exact.
+Batches = Callable[[int], Int[ndarray, "batch window"]]
+
+
+@dataclass
+class Run:
+    """A training under way: what the hooks get to see."""
+
+    model: GPT
+    config: TrainConfig
+    optimizers: list[torch.optim.Optimizer]
+    state: TrainState = field(default_factory=TrainState)
+    loss: float = math.nan
+    gradient_norm: float = math.nan
+    rate: float = 0.0
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, 0 to 1: by steps or by time, whichever is further."""
+        by_steps = self.state.step / self.config.steps
+        if self.config.minutes is None:
+            return by_steps
+        return max(by_steps, self.state.seconds / (60 * self.config.minutes))
+
+    @property
+    def finished(self) -> bool:
+        return self.progress >= 1
+
+
+Hook = Callable[[Run], None]
+
+
+def start_run(model: GPT, config: TrainConfig) -> Run:
+    """The model on its device with fresh optimisers. Seeds the dropout with `config.seed`."""
+    prepare_machine()
+    torch.manual_seed(config.seed)
+    model.to(pick_device(config.device)).train()
+    return Run(model, config, build_optimizers(model, config))
+
+
+def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook] = ()) -> None:
+    """Train until the steps or the minutes of `run.config` are used up.
+
+    Raises `TrainingError` when a loss or a gradient is no longer a number; the weights are then
+    those before the bad step.
+    """
+    model, state, config = run.model, run.state, run.config
+    device = next(model.parameters()).device
+    while not run.finished:
+        began = time.perf_counter()
+        run.rate = rate(run.progress, config)
+        set_rate(run.optimizers, run.rate)
+        run.loss = 0.0
+        for micro in range(config.grad_accumulation):
+            ids = torch.from_numpy(batches(state.step * config.grad_accumulation + micro)).to(device)
+            loss = objective(model, ids) / config.grad_accumulation
+            loss.backward()
+            run.loss += loss.item()
+            state.tokens += ids[:, 1:].numel()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm, foreach=True)
+        run.gradient_norm = norm.item()
+        _refuse_nan(run)
+        for optimizer in run.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        state.step += 1
+        state.seconds += time.perf_counter() - began
+        for hook in hooks:
+            hook(run)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a setting; `auto` is CUDA, then Apple's MPS, then the CPU."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next((kind for kind, there in present.items() if there), "cpu")
+    if not present.get(name, True):
+        raise InputError(
+            f"device {name!r} is not available here", "train.device", "use auto or cpu"
+        )
+    return torch.device(name)
+
+
+def _refuse_nan(run: Run) -> None:
+    """Stop before a bad number reaches the weights, and say which one it was."""
+    for name, value in (("loss", run.loss), ("gradient", run.gradient_norm)):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {name} became {value} (learning rate {run.rate:.3g} of its peak)",
+                f"step {run.state.step + 1}",
+                "lower --train.learning_rate or --train.matrix_learning_rate, or lengthen "
+                "--train.warmup; go on from the last checkpoint with --resume",
+            )
+
+

@@ -1,0 +1,47 @@
+"""Measuring: the run's `metrics.jsonl`, and what share of the machine the training uses."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class MetricsFile:
+    """One JSON object per line, appended; a resumed run first drops the lines after its step, so
+    that the file reads as if nothing had happened."""
+
+    def __init__(self, path: Path, step: int):
+        self.path = path
+        rows = [row for row in read_metrics(path) if row["step"] <= step]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def write(self, **row: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file; a last line cut by a crash is passed over."""
+    rows = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+    return rows
+
+
+def matrix_peak(size: int = 1024, repeats: int = 6) -> float:
+    """The most FLOP/s this machine reaches in fp32 matrix products: the yardstick of a training
+    step, as the rest of its work could at best be free."""
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
