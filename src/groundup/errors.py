@@ -54,7 +54,7 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str | None = None
     return InputError(f"unknown {kind} {name!r}", where, f"{fix}known: {', '.join(known)}")
 
 
-class Interrupted(GroundupError):
+class StoppedError(GroundupError):
     """The user stopped the work; the state is saved."""
 
     exit_status = 130

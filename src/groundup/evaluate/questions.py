@@ -29,9 +29,7 @@ def answered_exactly(
     return correct
 
 
-def _batch_exact(
-    model: GPT, tokenizer: Tokenizer, questions: Sequence[Question]
-) -> Iterator[bool]:
+def _batch_exact(model: GPT, tokenizer: Tokenizer, questions: Sequence[Question]) -> Iterator[bool]:
     rows = [_prompt_and_answer(tokenizer, question) for question in questions]
     # Padding stands behind the answer, where causal attention cannot see it.
     longest = max(len(prompt) + len(answer) for prompt, answer in rows)

@@ -93,14 +93,10 @@ class PostNormBlock(PreNormBlock):
 def initialize(model: GPT) -> None:
     """Set the starting weights by `config.initialization`; norms begin at 1, biases at 0."""
     config = model.config
-    residual_outputs = {
-        id(module)
-        for block in model.blocks
-        for module in (block.attention.output, block.feed_forward.down)
-    }
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not model.head:
-            _initialize_linear(module, config, id(module) in residual_outputs)
+            adds_to_stream = name.endswith(("attention.output", "feed_forward.down"))
+            _initialize_linear(module, config, adds_to_stream)
     # 2017 ties and scales its embeddings, so they begin at 1/√d_model; an untied modern table
     # begins small all the same: the first norm makes it up, and the first logits are near zero.
     std = config.d_model**-0.5 if config.initialization == "xavier" else 0.02
@@ -111,7 +107,7 @@ def initialize(model: GPT) -> None:
         nn.init.normal_(model.position.weight, std=0.02)  # type: ignore[arg-type]
 
 
-def _initialize_linear(linear: nn.Linear, config: ModelConfig, residual_output: bool) -> None:
+def _initialize_linear(linear: nn.Linear, config: ModelConfig, adds_to_stream: bool) -> None:
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
     if config.initialization == "xavier":
@@ -119,9 +115,9 @@ def _initialize_linear(linear: nn.Linear, config: ModelConfig, residual_output: 
     elif config.initialization == "gpt-2":
         # 2·layers parts add to the stream; 1/√ of that keeps its size at the start (GPT-2, 2.3).
         nn.init.normal_(
-            linear.weight, std=0.02 / math.sqrt(2 * config.n_layers) if residual_output else 0.02
+            linear.weight, std=0.02 / math.sqrt(2 * config.n_layers) if adds_to_stream else 0.02
         )
-    elif residual_output:
+    elif adds_to_stream:
         nn.init.zeros_(linear.weight)
     else:
         nn.init.normal_(linear.weight, std=linear.in_features**-0.5)

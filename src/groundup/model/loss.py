@@ -56,9 +56,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """loss = Σ weights · (logsumexp(logits) − logits[target]);  dlogits = weights · (softmax − 1ₜ)."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         loss = hidden.new_zeros(())
         hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
         for start in range(0, len(hidden), _chunk(head)):

@@ -40,7 +40,9 @@ class SinusoidalPosition(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        angle = _angles(config.context_length, config.d_model + config.d_model % 2, config.rope_theta)
+        angle = _angles(
+            config.context_length, config.d_model + config.d_model % 2, config.rope_theta
+        )
         table = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, : config.d_model]
         self.register_buffer("table", table, persistent=False)
 

@@ -15,9 +15,9 @@ import torch
 
 from groundup.data.shards import Tokens, open_shards
 from groundup.data.windows import Windows, evaluation_windows
-from groundup.errors import InputError, Interrupted
+from groundup.errors import InputError, StoppedError
 from groundup.evaluate.language import LanguageScore, score_language
-from groundup.generate.text import generate
+from groundup.generation.text import generate
 from groundup.model.gpt import GPT
 from groundup.recipe.schema import PretrainConfig
 from groundup.recipe.watch import Watcher
@@ -58,7 +58,7 @@ def pretrain(
     """Train on the shards in `data`; checkpoints, `metrics.jsonl` and `model/` go to `out`.
 
     With `resume`, go on from the newest checkpoint, to the same bits as without the break. Raises
-    `Interrupted` on Ctrl-C or SIGTERM, when the state has been saved.
+    `StoppedError` on Ctrl-C or SIGTERM, when the state has been saved.
     """
     saved = checkpoints(out / "checkpoints")
     if saved and not resume:
@@ -160,7 +160,7 @@ def _save(run: Run, out: Path, identity: str, stopping: bool) -> None:
             out / "checkpoints", run.model, run.optimizers, run.state, identity, keep
         )
         if stopping and not run.finished:
-            raise Interrupted(
+            raise StoppedError(
                 f"stopped after step {step}; the state is saved", str(path),
                 "go on with the same command and --resume",
             )  # fmt: skip
@@ -191,4 +191,3 @@ def _stop_on_signal() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-

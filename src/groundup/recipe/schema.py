@@ -15,7 +15,9 @@ from groundup.model.presets import preset
 from groundup.settings import Settings
 from groundup.train.config import TrainConfig
 
-SHIPPED = Path(__file__).parent.parent / "recipes"
+_PACKAGE = Path(__file__).parent.parent
+# Inside an installed package, or in the repository of an editable one.
+SHIPPED = next(p for p in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if p.is_dir())
 
 
 class DataConfig(Settings):
@@ -125,6 +127,7 @@ def merge(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, value in overrides.items():
         below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = merge(below, value) if both else value
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = merge(below, value)
+        merged[key] = value
     return merged

@@ -25,9 +25,7 @@ class Piece:
     where: str
 
 
-def read_pieces(
-    paths: Sequence[str | Path], text_field: str | None = None
-) -> Iterator[Piece]:
+def read_pieces(paths: Sequence[str | Path], text_field: str | None = None) -> Iterator[Piece]:
     """The documents of `paths`, in order; folders are read whole, by name, hidden files left out.
 
     A text or Markdown file is one document, in pieces of about a million characters that are cut
@@ -73,7 +71,9 @@ def _read_file(path: Path | None, text_field: str | None) -> Iterator[Piece]:
         else:
             yield from _pieces(read_text(path), str(path))
     except PermissionError:
-        raise InputError("no permission to read this file", str(path), "change it with chmod") from None  # fmt: skip
+        raise InputError(
+            "no permission to read this file", str(path), "change it with chmod"
+        ) from None
 
 
 def _pieces(chunks: Iterable[str], where: str) -> Iterator[Piece]:

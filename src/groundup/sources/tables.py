@@ -113,7 +113,8 @@ def _object(line: str, where: str) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise InputError(f"not valid JSON: {error}: {line[:80]!r}", where, "mend or remove this line") from None  # fmt: skip
+        what = f"not valid JSON: {error}: {line[:80]!r}"
+        raise InputError(what, where, "mend or remove this line") from None
     if not isinstance(row, dict):
         raise InputError(f"not a JSON object: {line[:80]!r}", where, 'rows look like {"text": "…"}')
     return row

@@ -13,6 +13,7 @@ the vocabulary for words.
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -138,16 +139,16 @@ class _Pairs:
         own = ~self.joined[right]
         self.joined[first] = False
         changed: set[Pair] = set()
-        self._add(changed, self.symbol[left], pair[0], -weight, None)
-        self._add(changed, pair[1], self.symbol[right][own], -weight[own], None)
+        self._add(changed, pair[0], self.symbol[left], "left", -weight)
+        self._add(changed, pair[1], self.symbol[right][own], "right", -weight[own])
         self.symbol[first] = new
         self.symbol[second] = -2  # no longer there
         self.following[first] = right
         self.before[right] = first
         self.before[-1] = self.following[-1] = len(self.symbol) - 1
         left = self.before[first]
-        self._add(changed, self.symbol[left], new, weight, left)
-        self._add(changed, new, self.symbol[right][own], weight[own], first[own])
+        self._add(changed, new, self.symbol[left], "left", weight, left)
+        self._add(changed, new, self.symbol[right][own], "right", weight[own], first[own])
         del self.count[pair]
         changed.discard(pair)
         for touched in changed:
@@ -179,22 +180,21 @@ class _Pairs:
         for left in np.unique(lefts).tolist():
             here = places[lefts == left]
             rights = self.symbol[self.following[here]]
-            self._add(changed, left, rights, self.weight[here], here)
+            self._add(changed, left, rights, "right", self.weight[here], here)
         self.heap = [(-self.count[pair], pair) for pair in changed]
         heapq.heapify(self.heap)
 
     def _add(
         self,
         changed: set[Pair],
-        left: np.ndarray | int,
-        right: np.ndarray | int,
+        token: int,
+        neighbours: np.ndarray,
+        side: Literal["left", "right"],
         weight: np.ndarray,
-        places: np.ndarray | None,
+        places: np.ndarray | None = None,
     ) -> None:
-        """Add `weight` to the counts of the pairs (left, right), one of which is a single token,
-        and note their `places` if they are new."""
-        neighbours = right if isinstance(left, int) else left
-        assert isinstance(neighbours, np.ndarray)
+        """Add `weight` to the counts of `token` with the `neighbours` that stand on its `side`; with
+        `places`, note where these pairs are."""
         order = np.argsort(neighbours, kind="stable")
         ordered = neighbours[order]
         starts = np.flatnonzero(np.diff(ordered, prepend=-3))
@@ -203,14 +203,13 @@ class _Pairs:
         sums = np.add.reduceat(weight[order], starts).tolist()
         groups = np.split(places[order], starts[1:]) if places is not None else None
         for i, neighbour in enumerate(ordered[starts].tolist()):
-            pair = (left, neighbour) if isinstance(left, int) else (neighbour, right)
-            if neighbour < 0:
-                continue
-            if pair not in self.count and not is_allowed(
-                self.tokens[pair[0]] + self.tokens[pair[1]]
-            ):
+            pair = (neighbour, token) if side == "left" else (token, neighbour)
+            if neighbour < 0 or not self._may_join(pair):
                 continue
             self.count[pair] += sums[i]
             changed.add(pair)
             if groups is not None:
                 self.places[pair].append(groups[i])
+
+    def _may_join(self, pair: Pair) -> bool:
+        return pair in self.count or is_allowed(self.tokens[pair[0]] + self.tokens[pair[1]])

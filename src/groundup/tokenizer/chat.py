@@ -14,10 +14,11 @@ Message = Mapping[str, str]
 USER, ASSISTANT, SYSTEM, END = "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"
 CHAT_SPECIAL_TOKENS = (USER, ASSISTANT, SYSTEM, END)
 
-# A turn costs two tokens beside its text.
+# A turn costs two tokens beside its text. The space lets a sentence's first word have the token that
+# it has inside sentences.
 DEFAULT_TEMPLATE = (
     "{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{{ '<|' + message['role'] + '|> ' + message['content'] + '<|end|>' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )

@@ -9,9 +9,7 @@ from groundup.errors import CorruptFileError, InputError
 from groundup.tokenizer.bpe import Merges
 from groundup.tokenizer.vocabulary import CharacterVocabulary, MergeVocabulary, Vocabulary
 
-GPT2_PATTERN = (
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-)
+GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def byte_characters() -> dict[int, str]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
 
 from groundup.errors import InputError, TrainingError
 from groundup.model.gpt import GPT
@@ -77,7 +76,9 @@ def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook
         set_rate(run.optimizers, run.rate)
         run.loss = 0.0
         for micro in range(config.grad_accumulation):
-            ids = torch.from_numpy(batches(state.step * config.grad_accumulation + micro)).to(device)
+            ids = torch.from_numpy(batches(state.step * config.grad_accumulation + micro)).to(
+                device
+            )
             loss = objective(model, ids) / config.grad_accumulation
             loss.backward()
             run.loss += loss.item()
@@ -116,5 +117,3 @@ def _refuse_nan(run: Run) -> None:
                 "lower --train.learning_rate or --train.matrix_learning_rate, or lengthen "
                 "--train.warmup; go on from the last checkpoint with --resume",
             )
-
-

@@ -29,9 +29,7 @@ def weighted_answers(assistant_id: int, end_id: int, weight: float) -> Objective
         hidden = model.hidden(ids[:, :-1])
         spoken = in_answer(ids[:, :-1], assistant_id, end_id)
         weights = torch.where(spoken, weight, 1.0).flatten()
-        return cross_entropy(
-            hidden.flatten(0, 1), model.head.weight, ids[:, 1:].flatten(), weights
-        )
+        return cross_entropy(hidden.flatten(0, 1), model.head.weight, ids[:, 1:].flatten(), weights)
 
     return objective
 

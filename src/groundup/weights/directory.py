@@ -76,7 +76,9 @@ def read_config(directory: Path) -> ModelConfig:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise CorruptFileError("not valid JSON", str(path), "copy or save the model again") from None
+        raise CorruptFileError(
+            "not valid JSON", str(path), "copy or save the model again"
+        ) from None
     kind = fields.pop("model_type", None)
     if kind != MODEL_TYPE:
         raise unknown("model_type", str(kind), [MODEL_TYPE], str(path))

@@ -261,7 +261,8 @@ def summaries(story: Story, told: str, language: str, rng: Random) -> list[Quest
                 for pair in pairs
             ]
             answer = join_sentences(said, language)
-            facts = tuple(_is_in(a, b) if form is place else _has(a, b) for a, b in pairs)
+            relation = "is in" if form is place else "has"
+            facts = tuple((relation, first.en, second.en) for first, second in pairs)
             question = rng.choice(wordings)
             questions.append(
                 Question("summary", language, told, question, answer, (answer,), facts)

@@ -1,5 +1,6 @@
 """Everything of the world, mixed: documents to learn from and questions for the exam."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -11,7 +12,7 @@ from groundup.world.question import Question
 from groundup.world.story import make_story
 from groundup.world.talk import small_talk
 from groundup.world.tasks import TASK_MAKERS
-from groundup.world.words import LANGUAGES
+from groundup.world.words import LANGUAGES, VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,20 @@ class Document:
     def text(self) -> str:
         """The document as training reads it, in the default chat template of groundup."""
         return "".join(
-            f"<|{role}|>{content}<|end|>" if role else content for role, content in self.turns
+            f"<|{role}|> {content}<|end|>" if role else content for role, content in self.turns
         )
+
+
+def spaced(text: str) -> str:
+    """`text` with a space around each Chinese word of the lexicon: a vocabulary learned from it
+    has these words as tokens, and none that reaches over their borders (在图书馆 is 在 + 图书馆)."""
+    return _CHINESE_WORDS.sub(r" \g<0> ", text)
+
+
+# 颜色 is no name, but without it 色的 would become a token of its own and cut 金色的 in two.
+_CHINESE_WORDS = re.compile(
+    "|".join(sorted({"颜色", *(w.zh for w in VOCABULARY)}, key=lambda word: (-len(word), word)))
+)
 
 
 def training_documents(

@@ -54,7 +54,12 @@ SENTENCES = {
         ),
     },
     "zh": {
-        "is": ("{who}在{place}。", "{who}现在在{place}。", "{who}待在{place}。", "{who}坐在{place}。"),
+        "is": (
+            "{who}在{place}。",
+            "{who}现在在{place}。",
+            "{who}待在{place}。",
+            "{who}坐在{place}。",
+        ),
         "go": (
             "{who}去了{place}。",
             "{who}走到{place}。",

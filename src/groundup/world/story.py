@@ -57,19 +57,19 @@ class Story:
     def tell(self, event: Event) -> None:
         """Let the event happen."""
         self.events.append(event)
-        match event.kind:
-            case "is" | "go":
-                self.visits.setdefault(event.person, []).append(event.place)
-            case "has" | "take":
-                self._hand(event.thing, event.person)
-            case "give":
-                self._let_go(event.person)
-                self._hand(event.thing, event.other)
-            case "leave":
-                self._let_go(event.person)
-                self.keepers[event.thing].append(event.place)
-            case "lie":
-                self.keepers[event.thing] = [event.place]
+        match event:
+            case Event("is" | "go", person=Person() as who, place=Word() as place):
+                self.visits.setdefault(who, []).append(place)
+            case Event("has" | "take", person=Person() as who, thing=Thing() as thing):
+                self._hand(thing, who)
+            case Event("give", Person() as giver, Thing() as thing, other=Person() as taker):
+                self._let_go(giver)
+                self._hand(thing, taker)
+            case Event("leave", Person() as who, Thing() as thing, Word() as place):
+                self._let_go(who)
+                self.keepers[thing].append(place)
+            case Event("lie", thing=Thing() as thing, place=Word() as place):
+                self.keepers[thing] = [place]
 
     def _hand(self, thing: Thing, person: Person) -> None:
         self.keepers.setdefault(thing, []).append(person)

@@ -66,7 +66,9 @@ def opposite(rng: Random, language: str, allowed: Allowed) -> Question:
 
 def order(rng: Random, language: str, allowed: Allowed) -> Question:
     """What comes before or after in a row, and which of two animals is larger."""
-    return _neighbour(rng, language, allowed) if rng.random() < 0.5 else _size(rng, language, allowed)
+    return (
+        _neighbour(rng, language, allowed) if rng.random() < 0.5 else _size(rng, language, allowed)
+    )
 
 
 def _neighbour(rng: Random, language: str, allowed: Allowed) -> Question:

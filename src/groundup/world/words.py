@@ -94,7 +94,8 @@ COLOURS = tuple(
     grey 灰色, orange 橙色, purple 紫色, golden 金色""")
 )
 LOOKS = COLOURS + tuple(
-    Look(en, zh, False) for en, zh in _table("big 大, small 小, new 新, old 旧, heavy 重, clean 干净")
+    Look(en, zh, False)
+    for en, zh in _table("big 大, small 小, new 新, old 旧, heavy 重, clean 干净")
 )
 
 ANIMALS_BY_SIZE = tuple(
@@ -133,3 +134,8 @@ OPPOSITES = tuple(
 
 # Words for copying and translating: everything with a name, but not the people.
 NOUNS = THINGS + PLACES + ANIMALS_BY_SIZE
+
+# Everything with a name.
+VOCABULARY = (
+    *PEOPLE, *NOUNS, *LOOKS, *DAYS, *MONTHS, *(word for pair in OPPOSITES for word in pair)
+)  # fmt: skip

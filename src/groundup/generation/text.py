@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from groundup.generate.engine import Engine
-from groundup.generate.sampling import SamplingConfig
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import InputError
-from groundup.generate.cache import Cache
-from groundup.generate.sampling import SamplingConfig, choose
+from groundup.generation.cache import Cache
+from groundup.generation.sampling import SamplingConfig, choose
 from groundup.model.gpt import GPT
 
 
@@ -25,7 +25,10 @@ class Engine:
 
     @torch.inference_mode()
     def stream(
-        self, prompt: Sequence[int], sampling: SamplingConfig, stop_ids: frozenset[int] = frozenset()
+        self,
+        prompt: Sequence[int],
+        sampling: SamplingConfig,
+        stop_ids: frozenset[int] = frozenset(),
     ) -> Iterator[int]:
         """Yield new token ids one by one, up to `sampling.max_new_tokens` or a stop id (which is
         yielded, so that the caller sees why it ended).

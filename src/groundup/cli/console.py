@@ -1,0 +1,88 @@
+"""What is seen of long work: stages, a live line of training, evaluations. All on standard error."""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from groundup.model.cost import training_flops_per_token
+from groundup.recipe.watch import Watcher
+from groundup.train.loop import Run
+from groundup.train.metrics import matrix_peak
+
+# Where nobody looks live (a log file), a line of progress so many seconds.
+SECONDS_BETWEEN_LINES = 15
+
+
+class ConsoleWatcher(Watcher):
+    """Draws a progress bar on a terminal, and prints lines now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[at]}"),
+            TimeRemainingColumn(), console=self.console, transient=True,
+        )  # fmt: skip
+        self.task: TaskID | None = None
+        self.peak: float | None = None
+        self.last_line = 0.0
+
+    def __enter__(self) -> "ConsoleWatcher":
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def stage(self, title: str, why: str) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.console.print(f"\n[bold cyan]{title}[/]  {why}")
+        self.task = self.progress.add_task(title, total=None, at="")
+
+    def advanced(self, done: int, total: int | None) -> None:
+        if self.task is not None:
+            self.progress.update(self.task, completed=done, total=total, at=f"{done:,}")
+
+    def stepped(self, run: Run) -> None:
+        if self.peak is None:
+            self.peak = matrix_peak()
+        state = run.state
+        speed = state.tokens / max(state.seconds, 1e-9)
+        share = speed * training_flops_per_token(run.model.config) / self.peak
+        at = (
+            f"step {state.step:,}  loss {run.loss:.3f}  {speed:,.0f} tokens/s  "
+            f"{share:.0%} of the machine's matrix peak"
+        )
+        if self.task is not None:
+            self.progress.update(self.task, completed=run.progress, total=1.0, at=at)
+        if (
+            not self.console.is_terminal
+            and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
+        ):
+            self.last_line = time.monotonic()
+            self.console.print(f"  {run.progress:4.0%}  {at}")
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        measured = f"  step {row['step']:,}"
+        if "val_bits_per_byte" in row:
+            measured += f"  validation: {row['val_bits_per_byte']:.3f} bits per byte"
+        self.console.print(f"[green]{measured}[/]")
+        sample = " ".join(row["sample"].split())
+        self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """The one JSON object on standard output."""
+    json.dump(content, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,33 @@
+"""`groundup evaluate`"""
+
+from groundup.cli.main import Parser
+
+
+def main(arguments: list[str]) -> None:
+    parser = Parser(
+        "evaluate",
+        "groundup evaluate runs/book/pretrain/model --text other.txt --json",
+        description="Measure how well a model predicts a text.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model directory or a hub id")
+    parser.add_argument("--text", required=True, metavar="FILE", help="the text to predict")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parsed = parser.parse(arguments)
+
+    from groundup.cli.console import print_json
+    from groundup.recipe.run import score_file
+    from groundup.weights.directory import load
+
+    model, tokenizer = load(parsed.model)
+    score = score_file(model, tokenizer, parsed.text)
+    if parsed.json:
+        print_json(
+            {
+                "bits_per_byte": score.bits_per_byte,
+                "perplexity": score.perplexity,
+                "loss": score.loss,
+                "tokens": score.tokens,
+            }  # fmt: skip
+        )
+    else:
+        print(f"{score.bits_per_byte:.4f} bits per byte, perplexity {score.perplexity:.2f}")

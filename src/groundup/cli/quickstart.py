@@ -1,0 +1,76 @@
+"""`groundup quickstart`"""
+
+from pathlib import Path
+
+from groundup.cli.main import Parser
+
+
+def main(arguments: list[str]) -> None:
+    parser = Parser(
+        "quickstart",
+        "groundup quickstart --text my_book.txt",
+        description="Build a small model from nothing, watch it learn, and talk to it.",
+    )
+    parser.add_argument("--out", default="runs/quickstart", help="run directory (%(default)s)")
+    parser.add_argument("--text", nargs="+", help="your own files instead of the sample world")
+    parser.add_argument("--minutes", type=float, default=4.5, help="time to use (%(default)s)")
+    parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, no chat")
+    parsed = parser.parse(arguments)
+    if not parsed.minutes > 0:
+        parser.error(f"--minutes must be above 0, not {parsed.minutes}")
+    show(parsed)
+
+
+def show(parsed) -> None:
+    import time
+
+    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.talk import chat_loop, complete_loop
+    from groundup.recipe.quickstart import build, own_text
+
+    began, out = time.perf_counter(), Path(parsed.out)
+    exam, examples = None, []
+    with ConsoleWatcher() as watcher:
+        if parsed.text:
+            finished = own_text(out, parsed.text, parsed.minutes, {}, watcher)
+        else:
+            finished, exam, examples = build(out, parsed.minutes, {}, watcher)
+    made = finished.pretrained
+    figures = {
+        "model": str(made.directory),
+        "report": str(finished.report),
+        "seconds": time.perf_counter() - began,
+        "val_bits_per_byte": made.score.bits_per_byte if made.score else None,
+    }
+    if exam:
+        figures |= {
+            "exact_answers": exam.level_1,
+            "exact_answers_by_level": exam.by_level,
+            "exact_answers_by_task": exam.by_task,
+            "chance": exam.chance,
+        }
+        print_exam(watcher.console, exam, examples)
+    watcher.console.print(f"\nmodel: {made.directory}   report: {finished.report}")
+    if parsed.json:
+        print_json(figures)
+    elif not parsed.no_chat:
+        loop = complete_loop if parsed.text else chat_loop
+        loop(made.model, finished.tokenizer)
+
+
+def print_exam(console, exam, examples) -> None:
+    """The exam as a table, with the share that guessing would get beside each."""
+    from rich.table import Table
+
+    table = Table("task", *(f"{language}" for language in exam.by_task), "by guessing")
+    for task in next(iter(exam.by_task.values())):
+        shares = [f"{of_task[task]:.0%}" for of_task in exam.by_task.values()]
+        guess = max(of_task[task] for of_task in exam.chance.values())
+        names = {"find": "find a fact (level 1)", "last": "last of several changes (level 2)",
+                 "join": "join two facts (level 3)"}  # fmt: skip
+        table.add_row(names.get(task, task), *shares, f"{guess:.0%}")
+    console.print(table)
+    for question, right in examples:
+        mark = "[green]right[/]" if right else "[red]wrong[/]"
+        console.print(f"  {question.prompt}  [bold]{question.answer}[/]  {mark}")

@@ -1,0 +1,107 @@
+"""`groundup tokenizer train|encode|decode`"""
+
+import sys
+
+from groundup.cli.main import Parser
+from groundup.errors import InputError, unknown
+
+ACTIONS = ("train", "encode", "decode")
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(
+            "usage: groundup tokenizer train PATH... | encode DIR | decode DIR\n\n"
+            "example: echo 'Hello world' | groundup tokenizer encode runs/book/tokenizer"
+        )
+        return
+    action, *rest = arguments
+    if action not in ACTIONS:
+        raise unknown("action", action, ACTIONS, "groundup tokenizer")
+    {"train": train, "encode": encode, "decode": decode}[action](rest)
+
+
+def train(arguments: list[str]) -> None:
+    parser = Parser(
+        "tokenizer train", "groundup tokenizer train book.txt --vocab-size 4096 --out tok"
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders; - for input")
+    parser.add_argument("--vocab-size", type=int, default=4096, help="token ids (%(default)s)")
+    parser.add_argument("--kind", choices=("bpe", "byte", "character"), default="bpe")
+    parser.add_argument("--out", default="tokenizer", help="directory to write (%(default)s)")
+    parser.add_argument("--special", nargs="+", default=["<|endoftext|>"], metavar="TOKEN",
+                        help="tokens never split or learned (%(default)s)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parsed = parser.parse(arguments)
+
+    import time
+
+    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.sources.read import read_pieces
+    from groundup.tokenizer.tokenizer import Tokenizer
+
+    began = time.perf_counter()
+    with ConsoleWatcher() as watcher:
+        watcher.stage("Tokenizer", "Joining the most frequent neighbours, again and again.")
+        tokenizer = Tokenizer.train(
+            parsed.paths, parsed.vocab_size, parsed.special, parsed.kind, watcher.advanced
+        )
+        tokenizer.save(parsed.out)
+    seconds = time.perf_counter() - began
+    size, tokens = 0, 0
+    for piece in read_pieces(parsed.paths):
+        size += len(piece.text.encode("utf-8", "replace"))
+        tokens += len(tokenizer.encode(piece.text))
+    figures = {
+        "out": parsed.out, "vocab_size": tokenizer.vocab_size, "seconds": seconds, "bytes": size,
+        "bytes_per_token": size / tokens,
+    }  # fmt: skip
+    if tokenizer.vocab_size < parsed.vocab_size:
+        watcher.console.print(
+            f"the text has no more pairs to join: {tokenizer.vocab_size} ids instead of "
+            f"{parsed.vocab_size}"
+        )
+    if parsed.json:
+        print_json(figures)
+    else:
+        watcher.console.print(f"{parsed.out}: {tokenizer.vocab_size} ids, "
+                              f"{size / tokens:.2f} bytes per token")  # fmt: skip
+
+
+def encode(arguments: list[str]) -> None:
+    parser = Parser("tokenizer encode", "echo 'Hello world' | groundup tokenizer encode tok --json")
+    parser.add_argument("directory", metavar="DIR", help="a tokenizer or model directory")
+    parser.add_argument("--json", action="store_true", help="print ids and pieces as JSON")
+    parsed = parser.parse(arguments)
+
+    from groundup.cli.console import print_json
+    from groundup.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(parsed.directory)
+    ids = tokenizer.encode(_standard_input())
+    if parsed.json:
+        print_json({"ids": ids, "tokens": tokenizer.pieces(ids)})
+    else:
+        print(" ".join(map(str, ids)))
+
+
+def decode(arguments: list[str]) -> None:
+    parser = Parser("tokenizer decode", "echo '72 105' | groundup tokenizer decode tok")
+    parser.add_argument("directory", metavar="DIR", help="a tokenizer or model directory")
+    parsed = parser.parse(arguments)
+
+    from groundup.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(parsed.directory)
+    words = _standard_input().replace(",", " ").replace("[", " ").replace("]", " ").split()
+    wrong = next((word for word in words if not word.lstrip("-").isdigit()), None)
+    if wrong is not None:
+        raise InputError(f"{wrong!r} is not a token id", "standard input", "give whole numbers")
+    sys.stdout.write(tokenizer.decode(map(int, words)))
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not valid UTF-8: {error.reason}", "standard input") from None

@@ -1,0 +1,143 @@
+"""The five-minute model: from nothing to answers about stories, in English and Chinese."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from groundup.evaluate.questions import answered_exactly
+from groundup.model.gpt import GPT
+from groundup.recipe.run import Finished, run_recipe
+from groundup.recipe.schema import Recipe, merge, parse_recipe, read_recipe
+from groundup.recipe.watch import Watcher
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.train.loop import start_run, train
+from groundup.train.objectives import next_token
+from groundup.world.documents import held_out_questions
+from groundup.world.question import LEVELS, TASKS, Question
+from groundup.world.words import LANGUAGES
+
+QUICKSTART: dict[str, Any] = {
+    "tokenizer": {
+        "vocab_size": 1536,
+        "special_tokens": ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
+    },
+    "data": {"validation_fraction": 0.01},
+    "pretrain": {
+        "preset": "nano",
+        "model": {"context_length": 256},
+        "windows": {"order": "sequential", "align_documents": True},
+        "train": {"micro_batch": 8, "learning_rate": 5e-3, "answer_weight": 5.0},
+        "prompt": "<|user|> Mia is in the garden. Tom has a red ball. Where is Mia?<|end|>"
+        "<|assistant|>",
+    },
+}
+# A document of the sample world as windows of the quickstart read it, some twice.
+TOKENS_PER_DOCUMENT = 100
+# Share of the minutes that goes to training; the rest makes the data and examines the model.
+TRAINING_SHARE = 0.85
+QUESTIONS_PER_TASK = 200
+EXAMINED = tuple(task for task in TASKS if task != "summary")
+
+
+@dataclass
+class Exam:
+    """Shares of held-out questions answered exactly, per language, and what guessing would get."""
+
+    by_task: dict[str, dict[str, float]]
+    chance: dict[str, dict[str, float]]
+
+    @property
+    def by_level(self) -> dict[str, dict[str, float]]:
+        return {
+            language: {str(level): of_task[task] for task, level in LEVELS.items()}
+            for language, of_task in self.by_task.items()
+        }
+
+    @property
+    def level_1(self) -> float:
+        """The share of level-1 questions answered exactly, the lower of the two languages."""
+        return min(of_level["1"] for of_level in self.by_level.values())
+
+
+def world_recipe(minutes: float, overrides: dict[str, Any]) -> Recipe:
+    """The quickstart's recipe with as much data and as many steps as this machine gets through:
+    a few seconds of the real training step tell how fast it is."""
+    recipe = parse_recipe(merge(QUICKSTART, overrides))
+    config = recipe.pretrain
+    window = config.model_for(recipe.tokenizer.vocab_size).context_length
+    tokens = 60 * minutes * TRAINING_SHARE * measure_speed(recipe)
+    sized = {
+        "data": {"world_documents": max(1000, int(tokens / TOKENS_PER_DOCUMENT))},
+        "pretrain": {"train": {"steps": max(1, int(tokens / window / config.train.micro_batch))}},
+    }
+    return parse_recipe(merge(merge(QUICKSTART, sized), overrides))
+
+
+def measure_speed(recipe: Recipe, seconds: float = 3.0) -> float:
+    """Tokens per second of this machine's training step, for a recipe's model."""
+    config = recipe.pretrain.model_for(recipe.tokenizer.vocab_size)
+    rows = recipe.pretrain.train.micro_batch
+    batch = np.random.default_rng(0).integers(
+        config.vocab_size, size=(rows, config.context_length + 1)
+    )
+    trial = recipe.pretrain.train.model_copy(update={"minutes": seconds / 60, "steps": 10_000})
+    run = start_run(GPT(config), trial)
+    warm_up = trial.model_copy(update={"steps": 2})
+    run.config = warm_up
+    train(run, lambda n: batch, next_token)
+    run.config, run.state.seconds, run.state.tokens = trial, 0.0, 0
+    train(run, lambda n: batch, next_token)
+    return run.state.tokens / run.state.seconds
+
+
+def build(
+    out: Path, minutes: float, overrides: dict[str, Any], watcher: Watcher
+) -> tuple[Finished, Exam, list[tuple[Question, bool]]]:
+    """Build the quickstart model of the sample world in `out`, or finish it if it was begun.
+
+    Returns what was made, the exam's result, and a few examined questions with whether the model
+    answered them exactly."""
+    if (out / "recipe.toml").is_file():
+        recipe = read_recipe(str(out / "recipe.toml"), overrides)
+    else:
+        watcher.stage("Machine", "Measuring how fast this machine trains: how far will it get?")
+        recipe = world_recipe(minutes, overrides)
+    finished = run_recipe(recipe, out, True, watcher)
+    watcher.stage("Exam", "Asking what it was never shown: combinations of people, places and "
+                  "things that the training text does not hold.")  # fmt: skip
+    exam, examples = examine(finished.pretrained.model, finished.tokenizer)
+    return finished, exam, examples
+
+
+def own_text(
+    out: Path, paths: list[str], minutes: float, overrides: dict[str, Any], watcher: Watcher
+) -> Finished:
+    """The quickstart on one's own text."""
+    values = {
+        "data": {"paths": paths},
+        "tokenizer": {"vocab_size": 2048},
+        "pretrain": {
+            "preset": "nano",
+            "train": {"minutes": minutes * TRAINING_SHARE, "steps": 1_000_000, "micro_batch": 16},
+        },
+    }
+    return run_recipe(parse_recipe(merge(values, overrides)), out, True, watcher)
+
+
+def examine(
+    model: GPT, tokenizer: Tokenizer, count: int = QUESTIONS_PER_TASK
+) -> tuple[Exam, list[tuple[Question, bool]]]:
+    """Ask `count` held-out questions of each task in each language."""
+    by_task: dict[str, dict[str, float]] = {}
+    chance: dict[str, dict[str, float]] = {}
+    examples: list[tuple[Question, bool]] = []
+    for language in LANGUAGES:
+        asked = {task: held_out_questions(language, task, count) for task in EXAMINED}
+        right = {task: answered_exactly(model, tokenizer, qs) for task, qs in asked.items()}
+        by_task[language] = {task: fmean(correct) for task, correct in right.items()}
+        chance[language] = {task: fmean(q.chance for q in qs) for task, qs in asked.items()}
+        examples += [(asked[task][0], right[task][0]) for task in LEVELS]
+    return Exam(by_task, chance), examples
