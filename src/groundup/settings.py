@@ -5,11 +5,14 @@ docstring under each field. The same class reads a TOML section, the `--section.
 and writes the reference page, so that a default is written once.
 """
 
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from groundup.errors import InputError, nearest
+
+
+S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
@@ -24,7 +27,7 @@ class Settings(BaseModel):
     )
 
     @classmethod
-    def parse(cls, values: dict[str, Any], where: str | None = None) -> Self:
+    def parse(cls: type[S], values: dict[str, Any], where: str | None = None) -> S:
         """Build from plain values (TOML, JSON or flags: strings are converted). `where` names
         their origin in the `InputError` that the first wrong value raises."""
         try:

@@ -6,7 +6,7 @@ read and to test against. Both serve multi-head (Vaswani et al. 2017) and groupe
 """
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from groundup.model.layers import norm
 from groundup.model.positions import rotation
 
 
+@runtime_checkable
 class KeyValueCache(Protocol):
     """What attention needs of a cache: how much past it holds, and to add to it."""
 

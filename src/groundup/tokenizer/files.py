@@ -158,8 +158,11 @@ def _unsupported(path: Path, what: str) -> InputError:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's content, or `CorruptFileError`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
     except ValueError as error:
         raise CorruptFileError(
             f"not valid JSON ({error})", str(path), "copy or save it again"
         ) from error
+    return content

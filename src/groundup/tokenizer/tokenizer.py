@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from groundup.errors import InputError, nearest
 from groundup.files import atomic_file
@@ -56,7 +56,7 @@ class Tokenizer:
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         kind: Kind = "bpe",
         progress: Callable[[int, int], None] | None = None,
-    ) -> Self:
+    ) -> "Tokenizer":
         """Learn a vocabulary from files and folders of any kind that `groundup.sources` reads,
         streamed: the text is never in memory as a whole."""
         texts = (piece.text for piece in read_pieces(paths))
@@ -71,7 +71,7 @@ class Tokenizer:
         kind: Kind = "bpe",
         progress: Callable[[int, int], None] | None = None,
         processes: int | None = None,
-    ) -> Self:
+    ) -> "Tokenizer":
         """Learn a vocabulary of `vocab_size` ids, `special_tokens` included, from `texts`.
 
         `bpe` learns merges (fewer than asked for if the text has no more pairs to join), `byte`
@@ -96,7 +96,7 @@ class Tokenizer:
         return cls(vocabulary, {token: first + i for i, token in enumerate(special_tokens)})
 
     @classmethod
-    def load(cls, directory: str | Path, special_tokens: Sequence[str] | None = None) -> Self:
+    def load(cls, directory: str | Path, special_tokens: Sequence[str] | None = None) -> "Tokenizer":
         """Read `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`, from a directory.
 
         `special_tokens` names tokens to treat as special, beside those that the files mark; new

@@ -4,7 +4,7 @@ A vocabulary knows the bytes of each of its ids; the `Tokenizer` on top adds the
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import regex
 import tiktoken
@@ -12,6 +12,7 @@ import tiktoken
 from groundup.tokenizer.bpe import Merges, merge
 
 
+@runtime_checkable
 class Vocabulary(Protocol):
     """What a tokenizer needs of its vocabulary."""
 

@@ -1,0 +1,62 @@
+"""What several tests share: where the real data lies, small models, and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.model.gpt import GPT
+from groundup.model.presets import preset
+from groundup.tokenizer.chat import CHAT_SPECIAL_TOKENS
+from groundup.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+STORY = (
+    "Mia is in the garden. Tom goes to the kitchen and takes a red ball. Where is Tom?\n"
+    "小明在花园。小红去了厨房，拿着红色的球。小红在哪里？\n"
+) * 40
+
+torch.set_num_threads(1)  # two workers share two processors
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real texts, which lies beside the repository on the project's machines."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real texts are not at {REAL_DATA}")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train_from_iterator([STORY], 400, [END_OF_TEXT, *CHAT_SPECIAL_TOKENS])
+
+
+@pytest.fixture
+def model(tokenizer: Tokenizer) -> GPT:
+    """A tiny model with random, not zero, output projections."""
+    torch.manual_seed(0)
+    config = preset(
+        "nano", vocab_size=tokenizer.vocab_size, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2,
+        context_length=64, initialization="gpt-2",
+    )  # fmt: skip
+    return GPT(config).eval()
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Path:
+    path = tmp_path / "story.txt"
+    path.write_text(STORY, encoding="utf-8")
+    return path
+
+
+def groundup(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the real command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "groundup.cli.main", *map(str, arguments)],
+        input=stdin, capture_output=True, text=True, encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}, timeout=300,
+    )  # fmt: skip

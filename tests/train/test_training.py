@@ -1,0 +1,109 @@
+"""Optimisers, schedules, the loop and its guards."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from groundup.errors import TrainingError
+from groundup.model.gpt import GPT
+from groundup.model.presets import preset
+from groundup.train.config import TrainConfig
+from groundup.train.loop import start_run, train
+from groundup.train.objectives import in_answer, next_token, weighted_answers
+from groundup.train.optimizers import Muon, orthogonalize
+from groundup.train.schedules import rate
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((3, 20, 60), (3, 60, 20)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
+        assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_muon_moves_as_torchs_muon_does():
+    torch.manual_seed(0)
+    start = torch.randn(40, 20)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    mine = Muon([ours], lr=0.02, momentum=0.95, weight_decay=0.1)
+    # torch's iterates in bfloat16, so it can agree only roughly.
+    other = torch.optim.Muon([theirs], lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
+    for _ in range(4):
+        gradient = torch.randn(40, 20)
+        for parameter, optimizer in ((ours, mine), (theirs, other)):
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    moved, expected = ours.detach() - start, theirs.detach() - start
+    assert torch.cosine_similarity(moved.flatten(), expected.flatten(), dim=0) > 0.995
+    assert moved.norm() == pytest.approx(expected.norm().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_a_rate_rises_stays_within_its_peak_and_ends_low(schedule: str):
+    config = TrainConfig(schedule=schedule, warmup=0.1, decay=0.4, final_rate=0.1)
+    rates = [rate(i / 100, config) for i in range(101)]
+    assert rates[0] == 0 and max(rates) == pytest.approx(1.0) and rates[-1] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_what_an_assistant_says_is_found_even_where_a_window_begins_inside_it():
+    assistant, end, ids = 1, 2, [7, 7, 2, 7, 1, 7, 7, 2, 7, 1, 7]
+    marked = in_answer(torch.tensor([ids]), assistant, end)[0].tolist()
+    # True at a position whose next token is the assistant's, the end mark included.
+    assert marked == [False] * 4 + [True, True, True, False, False, True, True]
+
+
+def _run(**settings: object):
+    torch.manual_seed(0)
+    model = GPT(preset("nano", vocab_size=30, d_model=32, n_layers=2, n_heads=2, context_length=16))
+    return start_run(model, TrainConfig.parse({"steps": 30, "micro_batch": 4, **settings}))
+
+
+def _batch(n: int) -> np.ndarray:
+    """Counting: the next token is always the token plus one."""
+    starts = np.random.default_rng(n).integers(0, 30, 4)
+    return (starts[:, None] + np.arange(17)) % 30
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_simple_rule_is_learned(optimizer: str):
+    run = _run(optimizer=optimizer, steps=120)
+    losses: list[float] = []
+    train(run, _batch, next_token, [lambda run: losses.append(run.loss)])
+    assert losses[0] == pytest.approx(math.log(30), rel=0.1)
+    assert losses[-1] < 0.3
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch():
+    whole, parts = _run(steps=1, micro_batch=8), _run(steps=1, grad_accumulation=2)
+    train(whole, lambda n: np.concatenate([_batch(0), _batch(1)]), next_token)
+    train(parts, _batch, next_token)
+    for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_answer_weights_change_the_loss_only_where_answers_are():
+    run = _run()
+    ids = torch.from_numpy(_batch(0))
+    plain, weighted = next_token(run.model, ids), weighted_answers(28, 29, 1.0)(run.model, ids)
+    torch.testing.assert_close(plain, weighted)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched():
+    run = _run()
+    before = [p.detach().clone() for p in run.model.parameters()]
+    with pytest.raises(TrainingError, match="loss became nan") as error:
+        train(run, _batch, lambda model, ids: next_token(model, ids) * float("nan"))
+    assert "step 1" in str(error.value)
+    for old, new in zip(before, run.model.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_a_budget_of_time_ends_the_training_in_time():
+    run = _run(minutes=1 / 60, steps=10**9)
+    train(run, _batch, next_token)
+    assert run.state.seconds == pytest.approx(1.0, abs=0.3)
+    assert run.rate < 0.2
