@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from groundup.errors import InputError, nearest
 
-
 S = TypeVar("S", bound="Settings")
 
 

@@ -39,8 +39,7 @@ def test_generation_goes_on_beyond_the_context(model):
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(model, tokenizer):
     texts = [
-        groundup.generate(model, tokenizer, "Mia", temperature=1.5, seed=seed)
-        for seed in (1, 1, 2)
+        groundup.generate(model, tokenizer, "Mia", temperature=1.5, seed=seed) for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]
 

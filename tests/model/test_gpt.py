@@ -101,7 +101,12 @@ def test_the_fused_attention_equals_the_steps_written_out(kv_heads: int, time: i
 def test_logits_equal_those_of_transformers_gpt2():
     theirs = transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            vocab_size=50, n_positions=16, n_embd=24, n_layer=2, n_head=4, bos_token_id=0,
+            vocab_size=50,
+            n_positions=16,
+            n_embd=24,
+            n_layer=2,
+            n_head=4,
+            bos_token_id=0,
             eos_token_id=0,
         )  # fmt: skip
     ).eval()
@@ -136,8 +141,14 @@ def test_logits_equal_those_of_transformers_gpt2():
 def test_logits_equal_those_of_transformers_qwen3():
     theirs = transformers.Qwen3ForCausalLM(
         transformers.Qwen3Config(
-            vocab_size=50, hidden_size=24, intermediate_size=40, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, head_dim=6, rms_norm_eps=1e-5,
+            vocab_size=50,
+            hidden_size=24,
+            intermediate_size=40,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=6,
+            rms_norm_eps=1e-5,
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
             tie_word_embeddings=False,
         )  # fmt: skip

@@ -96,7 +96,9 @@ class Tokenizer:
         return cls(vocabulary, {token: first + i for i, token in enumerate(special_tokens)})
 
     @classmethod
-    def load(cls, directory: str | Path, special_tokens: Sequence[str] | None = None) -> "Tokenizer":
+    def load(
+        cls, directory: str | Path, special_tokens: Sequence[str] | None = None
+    ) -> "Tokenizer":
         """Read `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`, from a directory.
 
         `special_tokens` names tokens to treat as special, beside those that the files mark; new

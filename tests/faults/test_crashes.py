@@ -1,0 +1,118 @@
+"""Crashes: kill -9, Ctrl-C, full disks, damaged files. Nothing that was built is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from groundup.errors import GroundupError
+from groundup.files import atomic_directory, atomic_file
+from tests.conftest import groundup
+
+SETTINGS = [
+    "--vocab-size", 320, "--preset", "nano", "--model.d_model", 32, "--model.n_layers", 2,
+    "--model.context_length", 32, "--model.dropout", 0.1, "--train.steps", 300,
+    "--train.micro_batch", 4, "--train.checkpoint_every", 20, "--train.eval_every", 40,
+]  # fmt: skip
+
+
+def command(story: Path, out: Path, *more: object) -> list[str]:
+    parts = ["pretrain", "--data", story, "--out", out, *SETTINGS, *more]
+    return [sys.executable, "-m", "groundup.cli.main", *map(str, parts)]
+
+
+def begin(story: Path, out: Path, *more: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(command(story, out, *more), stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(out: Path, number: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list((out / "pretrain/checkpoints").glob("step-*"))) < number:
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.02)
+
+
+def test_after_kill_9_a_resumed_run_ends_with_the_same_bits(story: Path, tmp_path: Path):
+    undisturbed = groundup(*command(story, tmp_path / "a")[3:])
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    for moment in (0.0, 0.13, 0.31):
+        process = begin(story, tmp_path / "b", *(["--resume"] if moment else []))
+        wait_for_checkpoint(tmp_path / "b", 1)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+    resumed = groundup(*command(story, tmp_path / "b", "--resume", "--json")[3:])
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["steps"] == 300
+    one, other = (load_file(tmp_path / x / "pretrain/model/model.safetensors") for x in "ab")
+    assert all((one[name] == other[name]).all() for name in one)
+    steps = [
+        [json.loads(line)["step"] for line in (tmp_path / x / "pretrain/metrics.jsonl").open()]
+        for x in "ab"
+    ]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent differently on Windows")
+def test_ctrl_c_saves_the_state_and_exits_130(story: Path, tmp_path: Path):
+    process = begin(story, tmp_path, "--train.steps", 100_000)
+    wait_for_checkpoint(tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the state is saved" in said and "--resume" in said and "Traceback" not in said
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(story: Path, tmp_path: Path):
+    process = begin(story, tmp_path)
+    wait_for_checkpoint(tmp_path, 1)
+    process.kill()
+    process.wait()
+    again = groundup(*command(story, tmp_path)[3:])
+    assert again.returncode == 2 and "--resume" in again.stderr
+    other = groundup(*command(story, tmp_path, "--resume", "--train.learning_rate", 1e-4)[3:])
+    assert other.returncode == 2 and "other settings" in other.stderr
+    newest = sorted((tmp_path / "pretrain/checkpoints").glob("step-*"))[-1]
+    (newest / "optimizer.pt").write_bytes(b"cut")
+    damaged = groundup(*command(story, tmp_path, "--resume")[3:])
+    assert damaged.returncode == 1 and "optimizer.pt" in damaged.stderr
+    assert "Traceback" not in again.stderr + other.stderr + damaged.stderr
+
+
+def test_an_exception_while_writing_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(path) as file:
+        file.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_exception_while_writing_leaves_the_old_directory(tmp_path: Path):
+    folder = tmp_path / "d"
+    with atomic_directory(folder) as new:
+        (new / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic_directory(folder) as new:
+        (new / "b").write_text("half")
+        raise RuntimeError
+    assert [p.name for p in folder.iterdir()] == ["a"] and list(tmp_path.iterdir()) == [folder]
+    with atomic_directory(folder) as new:
+        (new / "c").write_text("new")
+    assert [p.name for p in folder.iterdir()] == ["c"] and list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_said_in_words(tmp_path: Path):
+    with (
+        pytest.raises(GroundupError, match="No space left") as error,
+        atomic_file(tmp_path / "a.txt"),
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x" * 10_000)
+    assert "free some space" in str(error.value) and list(tmp_path.iterdir()) == []
