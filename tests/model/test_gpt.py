@@ -23,7 +23,8 @@ SMALL = {
 }  # fmt: skip
 PARTS = [
     {"position": position, "norm": norm, "norm_place": place, "feed_forward": feed_forward,
-     "n_kv_heads": kv_heads, "qk_norm": qk_norm, "bias": bias, "tie_embeddings": tied}
+     "n_kv_heads": kv_heads, "qk_norm": qk_norm, "bias": bias, "tie_embeddings": tied,
+     "short_conv": 3 * qk_norm}
     for (position, feed_forward), (norm, place), (kv_heads, qk_norm), (bias, tied) in zip(
         itertools.product(("sinusoidal", "learned", "rotary", "none"),
                           ("relu", "gelu", "relu2", "swiglu")),

@@ -22,6 +22,7 @@ class Cache:
         self.keys = torch.empty(shape, device=weight.device, dtype=weight.dtype)
         self.values = torch.empty_like(self.keys)
         self.capacity, self.length = capacity, 0
+        self.inputs: dict[int, Tensor] = {}
 
     def update(
         self,
@@ -37,6 +38,20 @@ class Cache:
         self.keys[layer, :, :, self.length : end] = k
         self.values[layer, :, :, self.length : end] = v
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+    def inputs_before(
+        self, layer: int, x: Float[Tensor, "batch time d_model"], width: int
+    ) -> Float[Tensor, "batch width d_model"]:
+        """The last `width` inputs of a layer's attention before `x`, zeros where the text begins; `x`
+        is remembered in their place."""
+        before = self.inputs.get(layer, x.new_zeros(len(x), width, x.shape[-1]))
+        self.inputs[layer] = torch.cat([before, x], dim=1)[:, -width:]
+        return before
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.length = 0
+        self.inputs.clear()
 
     def advance(self, time: int) -> None:
         """The pass over `time` positions is over: they are the past now."""

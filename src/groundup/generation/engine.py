@@ -49,7 +49,8 @@ class Engine:
         for _ in range(sampling.max_new_tokens):
             if cache.length + unseen.shape[1] > cache.capacity:
                 # Full: forget the older half of the text and read the newer half again.
-                cache.length, unseen = 0, ids[:, -max(1, self.context_length // 2) :]
+                cache.clear()
+                unseen = ids[:, -max(1, self.context_length // 2) :]
             logits = self._last_logits(unseen, cache)
             unseen = choose(logits, ids, sampling, generator)[:, None]
             ids = torch.cat([ids, unseen], dim=1)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from groundup.model.config import ModelConfig
-from groundup.model.layers import norm
+from groundup.model.layers import ShortConvolution, norm
 from groundup.model.positions import rotation
 
 
@@ -34,6 +34,10 @@ class KeyValueCache(Protocol):
         Float[Tensor, "batch kv_heads total head_dim"],
     ]: ...
 
+    def inputs_before(
+        self, layer: int, x: Float[Tensor, "batch time d_model"], width: int
+    ) -> Float[Tensor, "batch width d_model"]: ...
+
 
 class Attention(nn.Module):
     """Project to queries, keys and values; let each query average the values it matches."""
@@ -49,19 +53,32 @@ class Attention(nn.Module):
         self.query_norm = norm(config, config.head_dim) if config.qk_norm else nn.Identity()
         self.key_norm = norm(config, config.head_dim) if config.qk_norm else nn.Identity()
         self.rotate = rotation(config)
+        width = config.short_conv
+        self.short_conv = ShortConvolution(width, config.d_model) if width else None
         self.residual_dropout = nn.Dropout(config.dropout)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], cache: KeyValueCache | None = None
     ) -> Float[Tensor, "batch time d_model"]:
         start = cache.length if cache else 0
-        q, k, v = (self._split(part(x)) for part in (self.query, self.key, self.value))
-        q = self.rotate(self.query_norm(q), start)
-        k = self.rotate(self.key_norm(k), start)
+        near = self._with_neighbours(x, cache)
+        q = self.rotate(self.query_norm(self._split(self.query(near))), start)
+        k = self.rotate(self.key_norm(self._split(self.key(near))), start)
+        v = self._split(self.value(x))
         if cache:
             k, v = cache.update(self.layer, k, v)
         mixed = attend(q, k, v, dropout=self.dropout if self.training else 0.0)
         return self.residual_dropout(self.output(mixed.transpose(1, 2).flatten(2)))
+
+    def _with_neighbours(
+        self, x: Float[Tensor, "batch time d_model"], cache: KeyValueCache | None
+    ) -> Float[Tensor, "batch time d_model"]:
+        """What queries and keys are made from: with `short_conv`, a few tokens back as well."""
+        if self.short_conv is None:
+            return x
+        width = len(self.short_conv.weight)
+        before = cache.inputs_before(self.layer, x, width) if cache else x.new_zeros(1)
+        return self.short_conv(x, before.expand(len(x), width, x.shape[-1]))
 
     def _split(
         self, x: Float[Tensor, "batch time width"]

@@ -6,7 +6,7 @@ each of them is a field here. `GPT` chooses its parts by these fields once, when
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from groundup.settings import Settings
 
@@ -56,6 +56,10 @@ class ModelConfig(Settings):
     """Added to the variance, so that a constant input does not divide by zero."""
     qk_norm: bool = False
     """Normalise queries and keys per head (Henry et al. 2020, Qwen3): steadier at high rates."""
+    short_conv: NonNegativeInt = 0
+    """Let queries and keys see so many tokens before their own as well, by a short convolution: what
+    stands beside a name can then be found by the name, which otherwise takes a layer and thousands
+    of steps to learn (Mamba and Gated DeltaNet have it; Canon layers, Allen-Zhu 2025)."""
     bias: bool = False
     """Biases in the linear layers and LayerNorms (GPT yes, Llama no)."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -66,7 +70,8 @@ class ModelConfig(Settings):
     """Multiply token embeddings by √d_model (2017, Gemma)."""
     initialization: Literal["xavier", "gpt-2", "zero-residual"] = "gpt-2"
     """`xavier` (2017), `gpt-2` (normal 0.02, residual outputs 0.02/√(2·layers)) or
-    `zero-residual` (normal 1/√fan_in, residual outputs zero: each block begins as the identity)."""
+    `zero-residual` (normal 1/√fan_in, residual outputs zero: each block begins as the identity;
+    queries begin equal to keys: each token looks first at those like itself)."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "ModelConfig":

@@ -18,13 +18,14 @@ def parameters(config: ModelConfig) -> dict[str, int]:
     per_norm = 2 if norm else 1
     attention = 2 * d * width + 2 * d * kv_width + bias * (width + 2 * kv_width + d)
     qk_norms = 2 * config.head_dim * per_norm if config.qk_norm else 0
+    short_conv = config.short_conv * d
     gates = 2 if config.feed_forward == "swiglu" else 1
     feed_forward = (gates + 1) * d * config.d_ff + bias * (gates * config.d_ff + d)
     norms = 2 * layers + (config.norm_place == "pre")
     return {
         "embedding": config.vocab_size * d,
         "position": config.context_length * d if config.position == "learned" else 0,
-        "attention": layers * (attention + qk_norms),
+        "attention": layers * (attention + qk_norms + short_conv),
         "feed_forward": layers * feed_forward,
         "norms": norms * d * per_norm,
         "head": 0 if config.tie_embeddings else config.vocab_size * d,

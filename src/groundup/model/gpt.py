@@ -97,6 +97,10 @@ def initialize(model: GPT) -> None:
         if isinstance(module, nn.Linear) and module is not model.head:
             adds_to_stream = name.endswith(("attention.output", "feed_forward.down"))
             _initialize_linear(module, config, adds_to_stream)
+    if config.initialization == "zero-residual":
+        for module in model.modules():
+            if isinstance(module, Attention):
+                _equal_queries_and_keys(module, config)
     # 2017 ties and scales its embeddings, so they begin at 1/√d_model; an untied modern table
     # begins small all the same: the first norm makes it up, and the first logits are near zero.
     std = config.d_model**-0.5 if config.initialization == "xavier" else 0.02
@@ -121,3 +125,10 @@ def _initialize_linear(linear: nn.Linear, config: ModelConfig, adds_to_stream: b
         nn.init.zeros_(linear.weight)
     else:
         nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+
+
+def _equal_queries_and_keys(attention: Attention, config: ModelConfig) -> None:
+    """Each token looks first at those like itself; training goes on from there."""
+    heads = attention.key.weight.unflatten(0, (config.n_kv_heads, config.head_dim))
+    group = config.n_heads // config.n_kv_heads
+    attention.query.weight.copy_(heads.repeat_interleave(group, dim=0).flatten(0, 1))

@@ -33,6 +33,28 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
 
 
+class ShortConvolution(nn.Module):
+    """x_t + Σ w_i ⊙ x_(t−i) for i up to `width`: each position with a trained share of the ones just
+    before it, channel by channel."""
+
+    def __init__(self, width: int, d_model: int):
+        super().__init__()
+        # At the start a bag of neighbours in which the own token weighs most.
+        self.weight = nn.Parameter(torch.full((width, 1, d_model), 0.4))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time d_model"],
+        before: Float[Tensor, "batch width d_model"],
+    ) -> Float[Tensor, "batch time d_model"]:
+        """`before`: the inputs before the first of `x`, zeros where a text begins."""
+        width, time = before.shape[1], x.shape[1]
+        joined = torch.cat([before, x], dim=1)
+        for i, weight in enumerate(self.weight, start=1):
+            x = x + weight * joined[:, width - i : width - i + time]
+        return x
+
+
 class FeedForward(nn.Module):
     """Widen, bend, narrow: every position thinks for itself (Vaswani et al. 2017)."""
 

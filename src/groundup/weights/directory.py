@@ -47,8 +47,8 @@ def find(source: str | Path) -> Path:
     if (directory / "config.json").is_file():
         return directory
     if directory.is_dir():
-        inside = sorted(path.parent.name for path in directory.glob("*/config.json"))
-        hint = f"did you mean {directory / inside[0]}?" if inside else "train or convert one first"
+        inside = sorted(path.parent for path in directory.glob("**/config.json"))
+        hint = f"did you mean {inside[0]}?" if inside else "train or convert one first"
         raise InputError("this folder is not a model directory: no config.json", str(source), hint)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not directory.parent.is_dir():
         return _download(str(source))

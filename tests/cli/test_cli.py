@@ -1,0 +1,152 @@
+"""The real command line in processes of its own: what a user types and sees."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import groundup
+
+SMALL = [
+    "--vocab-size", 320, "--preset", "nano", "--model.d_model", 32, "--model.n_layers", 2,
+    "--model.context_length", 32, "--train.steps", 40, "--train.micro_batch", 4,
+]  # fmt: skip
+
+
+def test_help_answers_at_once():
+    began = time.perf_counter()
+    result = groundup("--help")
+    assert result.returncode == 0 and "quickstart" in result.stdout
+    assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "verb", ["quickstart", "run", "pretrain", "evaluate", "generate", "chat", "inspect"]
+)
+def test_every_verb_has_help_with_an_example(verb: str):
+    result = groundup(verb, "--help")
+    assert result.returncode == 0 and f"example: groundup {verb}" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, trained by the command line."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "book.txt").write_text("It was a dark night. 他来了。\n" * 300, encoding="utf-8")
+    result = groundup("pretrain", "--data", folder / "book.txt", "--out", folder, *SMALL, "--json")
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["steps"] == 40 and figures["tokens"] == 40 * 4 * 32
+    assert 0 < figures["val_bits_per_byte"] < 8 and figures["tokens_per_second"] > 0
+    assert (folder / "report.html").read_text().count("<svg") == 1
+    return Path(figures["model"])
+
+
+def test_a_trained_model_generates(trained: Path):
+    command = ["generate", trained, "--prompt", "It was", "--max-new-tokens", 8, "--seed", 1]
+    result = groundup(*command, "--json")
+    figures = json.loads(result.stdout)
+    assert len(figures["token_ids"]) <= 8 and figures["finish_reason"] in ("stop", "length")
+    assert groundup(*command).stdout == figures["text"] + "\n"
+
+
+def test_a_trained_model_is_measured_and_described(trained: Path, story: Path):
+    result = groundup("evaluate", trained, "--text", story, "--json")
+    figures = json.loads(result.stdout)
+    assert figures["bits_per_byte"] > 0 and figures["perplexity"] > 1
+    described = json.loads(groundup("inspect", trained, "--json").stdout)
+    assert described["parameters"] > 0 and described["architecture"]["d_model"] == 32
+
+
+def test_training_goes_on_from_a_model(trained: Path, story: Path, tmp_path: Path):
+    result = groundup("pretrain", "--data", story, "--from", trained, "--out", tmp_path,
+                      "--train.steps", 3, "--train.micro_batch", 2, "--json")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["steps"] == 3
+
+
+def test_the_tokenizer_is_learned_and_used(story: Path, tmp_path: Path):
+    result = groundup("tokenizer", "train", story, "--vocab-size", 300, "--out", tmp_path / "t",
+                      "--special", "<|endoftext|>", "<|end|>", "--json")  # fmt: skip
+    assert json.loads(result.stdout)["vocab_size"] == 300
+    encoded = groundup("tokenizer", "encode", tmp_path / "t", "--json", stdin="Mia 小明<|end|>")
+    figures = json.loads(encoded.stdout)
+    assert "".join(figures["tokens"]) == "Mia 小明<|end|>"
+    ids = " ".join(map(str, figures["ids"]))
+    assert groundup("tokenizer", "decode", tmp_path / "t", stdin=ids).stdout == "Mia 小明<|end|>"
+
+
+def test_a_recipe_runs_with_overrides(story: Path, tmp_path: Path):
+    result = groundup(
+        "run", "shakespeare-modern", "--data", story, "--out", tmp_path, "--json",
+        "--tokenizer.vocab_size", 300, "--pretrain.train.steps", 3,
+        "--pretrain.model.context_length", 16, "--evaluate.text", f'["{story}"]',
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert [stage["name"] for stage in figures["stages"]] == [
+        "tokenizer", "data", "pretrain", "evaluate",
+    ]  # fmt: skip
+    assert figures["bits_per_byte"][str(story)] > 0
+
+
+def test_quickstart_builds_examines_and_can_be_asked_again(tmp_path: Path):
+    for _ in range(2):  # the second time everything is there
+        result = groundup("quickstart", "--out", tmp_path, "--minutes", 0.05, "--json")
+        assert result.returncode == 0, result.stderr
+        figures = json.loads(result.stdout)
+        assert 0 <= figures["exact_answers"] <= 1
+        assert figures["exact_answers_by_level"]["zh"].keys() == {"1", "2", "3"}
+        assert 0 < figures["chance"]["en"]["find"] < 1
+    talked = groundup("chat", figures["model"], stdin="Hello\n")
+    assert talked.returncode == 0 and "Traceback" not in talked.stderr
+
+
+def test_quickstart_on_ones_own_text_goes_on_with_what_one_says(story: Path, tmp_path: Path):
+    result = groundup(
+        "quickstart", "--text", story, "--out", tmp_path, "--minutes", 0.02, stdin="Mia is\n"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Mia is")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pretran"], "pretrain"),
+        (["pretrain", "--data", "x.txt", "--train.stepz", "3"], "--train.steps"),
+        (["pretrain", "--data", "no/such/file.txt"], "no such file"),
+        (["pretrain", "--data", "STORY", "--preset", "nanno"], "'nano'"),
+        (["pretrain", "--data", "STORY", "--vocab-size", "100"], "257"),
+        (["pretrain", "--data", "STORY", "--model.n_heads", "5"], "does not divide"),
+        (["pretrain", "--data", "STORY", "--train.steps", "many"], "train.steps"),
+        (["pretrain", "--data", "STORY", "--model.context_length", "100000"], "context_length"),
+        (["run", "shakespear-modern"], "shakespeare-modern"),
+        (["generate", "no/such/model", "--prompt", "x"], "no such model"),
+        (["generate", "MODEL", "--prompt", "word " * 200], "looks at no more than 32"),
+        (["generate", "MODEL", "--prompt", "x", "--temperature", "-1"], "temperature"),
+        (["tokenizer", "encode", "no/such"], "no such tokenizer"),
+        (["evaluate", "MODEL", "--text", "no.txt"], "no such file"),
+        (["quickstart", "--minutes", "0"], "--minutes"),
+    ],
+)
+def test_a_mistake_gives_one_message_and_status_2(
+    arguments: list[str], said: str, trained: Path, story: Path, tmp_path: Path
+):
+    places = {"STORY": str(story), "MODEL": str(trained)}
+    given = [places.get(argument, argument) for argument in arguments]
+    if given[0] == "pretrain":
+        given += ["--out", str(tmp_path / "out")]
+    result = groundup(*given)
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr and "Traceback" not in result.stderr
+
+
+def test_damaged_weights_are_said_to_be_damaged(trained: Path, tmp_path: Path):
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    result = groundup("generate", tmp_path, "--prompt", "x")
+    assert result.returncode == 1
+    assert "model.safetensors" in result.stderr and "Traceback" not in result.stderr

@@ -1,0 +1,57 @@
+"""Model directories: what is saved is what is loaded."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import groundup
+from groundup.errors import CorruptFileError, InputError
+from groundup.model.gpt import GPT
+from groundup.model.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize("name", ["nano", "llama-like", "gpt-2-small", "transformer-2017"])
+def test_a_saved_model_loads_to_the_same_bits(name: str, tokenizer, tmp_path: Path):
+    assert name in PRESETS
+    sizes = {"d_model": 32, "n_layers": 2, "n_heads": 4, "context_length": 16}
+    model = GPT(preset(name, vocab_size=tokenizer.vocab_size, **sizes)).eval()
+    groundup.save(model, tokenizer, tmp_path / "model")
+    loaded, its_tokenizer = groundup.load(tmp_path / "model")
+    ids = torch.randint(0, tokenizer.vocab_size, (2, 16))
+    assert torch.equal(loaded(ids), model(ids))
+    assert its_tokenizer.fingerprint == tokenizer.fingerprint
+    assert loaded.config == model.config
+
+
+def test_missing_extra_and_misshapen_tensors_are_named(model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "m")
+    path = tmp_path / "m/model.safetensors"
+    whole = load_file(path)
+    head = whole.pop("head.weight")
+    for weights, said in (
+        (whole | {"heads.weight": head}, "nearest name there is 'heads.weight'"),
+        (whole | {"head.weight": head[:5].clone()}, "shape"),
+        (whole | {"head.weight": head, "extra": head.clone()}, "extra"),
+    ):
+        save_file(weights, path)
+        with pytest.raises(CorruptFileError) as error:
+            groundup.load(tmp_path / "m")
+        assert said in str(error.value)
+
+
+def test_another_kind_of_model_is_refused_by_name(model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "m")
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    (tmp_path / "m/config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
+    with pytest.raises(InputError, match="mamba"):
+        groundup.load(tmp_path / "m")
+
+
+def test_the_folder_above_a_model_points_to_it(model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "run/pretrain/model")
+    with pytest.raises(InputError) as error:
+        groundup.load(tmp_path / "run")
+    assert "run/pretrain/model" in str(error.value)
