@@ -61,10 +61,10 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "batch time d_model"], cache: KeyValueCache | None = None
     ) -> Float[Tensor, "batch time d_model"]:
         start = cache.length if cache else 0
-        near = self._with_neighbours(x, cache)
-        q = self.rotate(self.query_norm(self._split(self.query(near))), start)
-        k = self.rotate(self.key_norm(self._split(self.key(near))), start)
-        v = self._split(self.value(x))
+        x = self._with_neighbours(x, cache)
+        q, k, v = (self._split(part(x)) for part in (self.query, self.key, self.value))
+        q = self.rotate(self.query_norm(q), start)
+        k = self.rotate(self.key_norm(k), start)
         if cache:
             k, v = cache.update(self.layer, k, v)
         mixed = attend(q, k, v, dropout=self.dropout if self.training else 0.0)
@@ -73,7 +73,7 @@ class Attention(nn.Module):
     def _with_neighbours(
         self, x: Float[Tensor, "batch time d_model"], cache: KeyValueCache | None
     ) -> Float[Tensor, "batch time d_model"]:
-        """What queries and keys are made from: with `short_conv`, a few tokens back as well."""
+        """What queries, keys and values are made from: with `short_conv`, a few tokens back as well."""
         if self.short_conv is None:
             return x
         width = len(self.short_conv.weight)

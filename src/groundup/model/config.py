@@ -57,7 +57,7 @@ class ModelConfig(Settings):
     qk_norm: bool = False
     """Normalise queries and keys per head (Henry et al. 2020, Qwen3): steadier at high rates."""
     short_conv: NonNegativeInt = 0
-    """Let queries and keys see so many tokens before their own as well, by a short convolution: what
+    """Let attention see at each place so many tokens before it as well, by a short convolution: what
     stands beside a name can then be found by the name, which otherwise takes a layer and thousands
     of steps to learn (Mamba and Gated DeltaNet have it; Canon layers, Allen-Zhu 2025)."""
     bias: bool = False
