@@ -37,8 +37,10 @@ def write_corpus(path: Path, megabytes: int) -> None:
                     words = [
                         "".join(rng.sample(w, len(w))) if rng.random() < 0.125 else w for w in words
                     ]
-                size += file.write(" ".join(words) + "\n") if text.isascii() else 3 * file.write(
-                    "".join(words) + "\n"
+                size += (
+                    file.write(" ".join(words) + "\n")
+                    if text.isascii()
+                    else 3 * file.write("".join(words) + "\n")
                 )
             fresh = True
 
@@ -68,7 +70,10 @@ def measure_training(side: str, path: Path) -> dict[str, float]:
     began = time.perf_counter()
     train(side, path)
     seconds = time.perf_counter() - began
-    usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    usage = [
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
     return {"seconds": seconds, "peak_bytes": sum(usage) * 1024}
 
 

@@ -61,9 +61,16 @@ def their_step(config, ids):
 
     model = GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=config.vocab_size, n_positions=config.context_length,
-            n_embd=config.d_model, n_layer=config.n_layers, n_head=config.n_heads,
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
+            vocab_size=config.vocab_size,
+            n_positions=config.context_length,
+            n_embd=config.d_model,
+            n_layer=config.n_layers,
+            n_head=config.n_heads,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=0,
+            eos_token_id=0,
         )  # fmt: skip
     ).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)

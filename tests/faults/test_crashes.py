@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from groundup.errors import GroundupError
 from groundup.files import atomic_directory, atomic_file
+from groundup.train.metrics import read_metrics
 from tests.conftest import groundup
 
 SETTINGS = [
@@ -46,14 +47,14 @@ def test_after_kill_9_a_resumed_run_ends_with_the_same_bits(story: Path, tmp_pat
         wait_for_checkpoint(tmp_path / "b", 1)
         time.sleep(moment)
         process.kill()
-        process.wait()
+        process.communicate()
     resumed = groundup(*command(story, tmp_path / "b", "--resume", "--json")[3:])
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["steps"] == 300
     one, other = (load_file(tmp_path / x / "pretrain/model/model.safetensors") for x in "ab")
     assert all((one[name] == other[name]).all() for name in one)
     steps = [
-        [json.loads(line)["step"] for line in (tmp_path / x / "pretrain/metrics.jsonl").open()]
+        [row["step"] for row in read_metrics(tmp_path / x / "pretrain/metrics.jsonl")]
         for x in "ab"
     ]
     assert steps[0] == steps[1]
@@ -73,7 +74,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(story: Path, tmp_path: Pat
     process = begin(story, tmp_path)
     wait_for_checkpoint(tmp_path, 1)
     process.kill()
-    process.wait()
+    process.communicate()
     again = groundup(*command(story, tmp_path)[3:])
     assert again.returncode == 2 and "--resume" in again.stderr
     other = groundup(*command(story, tmp_path, "--resume", "--train.learning_rate", 1e-4)[3:])

@@ -29,7 +29,7 @@ QUICKSTART: dict[str, Any] = {
         "preset": "nano",
         "model": {"context_length": 256, "short_conv": 4},
         "windows": {"order": "sequential", "align_documents": True},
-        "train": {"micro_batch": 8, "learning_rate": 8e-3, "answer_weight": 30.0},
+        "train": {"micro_batch": 8, "learning_rate": 5e-3, "answer_weight": 30.0},
         "prompt": "<|user|> Mia is in the garden. Tom has a red ball. Where is Mia?<|end|>"
         "<|assistant|>",
     },

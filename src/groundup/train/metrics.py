@@ -38,7 +38,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def matrix_peak(size: int = 1024, repeats: int = 6) -> float:
     """The most FLOP/s this machine reaches in fp32 matrix products: the yardstick of a training
     step, as the rest of its work could at best be free."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    own = torch.Generator().manual_seed(0)  # measuring must not move the run's random numbers
+    left, right = (torch.randn(size, size, generator=own) for _ in range(2))
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()

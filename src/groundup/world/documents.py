@@ -28,7 +28,7 @@ class Mixture:
     fewest_events: int = 2
     most_events: int = 8
     """How long stories are."""
-    growth: float = 0.5
+    growth: float = 0.6
     """Share of the documents over which stories grow from the fewest to the most events: what is
     short is learned first (curriculum learning, Bengio et al. 2009)."""
 
