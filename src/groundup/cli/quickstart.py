@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--out", default="runs/quickstart", help="run directory (%(default)s)")
     parser.add_argument("--text", nargs="+", help="your own files instead of the sample world")
-    parser.add_argument("--minutes", type=float, default=4.5, help="time to use (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=4.7, help="time to use (%(default)s)")
     parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, no chat")
     parsed = parser.parse(arguments)
