@@ -54,8 +54,7 @@ def test_after_kill_9_a_resumed_run_ends_with_the_same_bits(story: Path, tmp_pat
     one, other = (load_file(tmp_path / x / "pretrain/model/model.safetensors") for x in "ab")
     assert all((one[name] == other[name]).all() for name in one)
     steps = [
-        [row["step"] for row in read_metrics(tmp_path / x / "pretrain/metrics.jsonl")]
-        for x in "ab"
+        [row["step"] for row in read_metrics(tmp_path / x / "pretrain/metrics.jsonl")] for x in "ab"
     ]
     assert steps[0] == steps[1]
 
