@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from groundup.model.config import ModelConfig
 from groundup.model.layers import ShortConvolution, norm
+from groundup.model.linear import Linear
 from groundup.model.positions import rotation
 
 
@@ -46,10 +47,10 @@ class Attention(nn.Module):
         super().__init__()
         self.layer, self.head_dim, self.dropout = layer, config.head_dim, config.dropout
         width, kv_width = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-        self.query = nn.Linear(config.d_model, width, bias=config.bias)
-        self.key = nn.Linear(config.d_model, kv_width, bias=config.bias)
-        self.value = nn.Linear(config.d_model, kv_width, bias=config.bias)
-        self.output = nn.Linear(width, config.d_model, bias=config.bias)
+        self.query = Linear(config.d_model, width, bias=config.bias)
+        self.key = Linear(config.d_model, kv_width, bias=config.bias)
+        self.value = Linear(config.d_model, kv_width, bias=config.bias)
+        self.output = Linear(width, config.d_model, bias=config.bias)
         self.query_norm = norm(config, config.head_dim) if config.qk_norm else nn.Identity()
         self.key_norm = norm(config, config.head_dim) if config.qk_norm else nn.Identity()
         self.rotate = rotation(config)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from groundup.model.attention import Attention, KeyValueCache
 from groundup.model.config import ModelConfig
 from groundup.model.layers import feed_forward, norm
+from groundup.model.linear import Linear
 from groundup.model.positions import additive_position
 
 
@@ -36,7 +37,7 @@ class GPT(nn.Module):
         self.final_norm = (
             norm(config, config.d_model) if config.norm_place == "pre" else nn.Identity()
         )
-        self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.head = Linear(config.d_model, config.vocab_size, bias=False)
         self.tie_weights()
         initialize(self)
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from groundup.model.linear import linear
+
 # About 4 MB of logits at a time: they stay in the processor's cache between the passes.
 CHUNK_LOGITS = 1 << 20
 
@@ -42,7 +44,7 @@ def token_losses(
 ) -> Float[Tensor, " positions"]:
     """−log p(target) in nats of each position, for evaluation."""
     chunks = [
-        F.cross_entropy(h @ head.T, t, reduction="none")
+        F.cross_entropy(linear(h, head), t, reduction="none")
         for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True)
     ]
     return torch.cat(chunks)
@@ -62,7 +64,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
-            log_p = (hidden[part] @ head.T).log_softmax(dim=-1)
+            log_p = linear(hidden[part], head).log_softmax(dim=-1)
             loss -= (log_p.gather(1, target) * weight).sum()
             gradient = log_p.exp_()
             gradient.scatter_add_(1, target, -torch.ones_like(weight))
