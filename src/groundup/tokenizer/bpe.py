@@ -11,7 +11,7 @@ the vocabulary for words.
 """
 
 import heapq
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -20,6 +20,7 @@ import numpy as np
 Pair = tuple[int, int]
 Merges = list[Pair]
 Progress = Callable[[int, int], None]
+Side = Literal["left", "right"]
 
 
 def learn_merges_simply(words: Mapping[bytes, int], n_merges: int) -> Merges:
@@ -82,7 +83,7 @@ def learn_merges(
     words: Mapping[bytes, int], n_merges: int, progress: Progress | None = None
 ) -> Merges:
     """`learn_merges_simply`, fast: only what a merge changes is counted again."""
-    state = _Pairs(words)
+    state = _Pairs(words, n_merges)
     merges: Merges = []
     while len(merges) < n_merges and (best := state.most_frequent()) is not None:
         state.join(best)
@@ -99,32 +100,49 @@ class _Pairs:
     last place is a sentinel with symbol −1, between and around words), `weight[i]` is how often its
     word occurs. Places of a pair may be out of date; they are checked when the pair is joined.
     A heap holds (−count, pair), also possibly out of date; a pair's true count is in `count`.
+
+    After a pair has come up its count only falls: pairs with new neighbours are new pairs. So the heap
+    may be put right when a pair is taken from it, and pairs below a `floor`, the great majority, need
+    not be followed at all until the frequent ones are used up; then all are counted anew with a lower
+    floor.
     """
 
-    def __init__(self, words: Mapping[bytes, int]):
-        lengths = np.fromiter(map(len, words), np.int64, len(words))
-        self.symbol = np.append(np.frombuffer(b"".join(words), np.uint8).astype(np.int32), -1)
-        self.weight = np.append(np.repeat(np.fromiter(words.values(), np.int64), lengths), 0)
-        size = len(self.symbol) - 1
-        ends = np.cumsum(lengths)
-        places = np.arange(size + 1, dtype=np.int32)
-        self.following, self.before = places + 1, places - 1
-        self.following[ends - 1] = self.before[ends - lengths] = size
+    def __init__(self, words: Mapping[bytes, int], n_merges: int):
+        size = sum(map(len, words))
+        lengths = np.fromiter([*map(len, words), 1], np.int64, len(words) + 1)
+        counts = np.fromiter([*words.values(), 0], np.int64, len(words) + 1)
+        kind = np.int32 if counts.max() < 2**31 else np.int64
+        self.weight = np.repeat(counts.astype(kind), lengths)
+        self.symbol = np.frombuffer(b"".join([*words, b" "]), np.uint8).astype(np.int32)
+        self.symbol[size] = -1
+        self.following = np.arange(1, size + 2, dtype=np.int32)
+        self.before = np.arange(-1, size, dtype=np.int32)
+        ends = np.cumsum(lengths[:-1])
+        self.following[ends - 1] = self.before[ends - lengths[:-1]] = size
         self.following[size] = self.before[size] = size
         self.joined = np.zeros(size + 1, bool)
         self.tokens = [bytes([byte]) for byte in range(256)]
-        self.count: dict[Pair, int] = defaultdict(int)
-        self.places: dict[Pair, list[np.ndarray]] = defaultdict(list)
+        self.count: dict[Pair, int] = {}
+        self.places: dict[Pair, np.ndarray] = {}
         self.heap: list[tuple[int, Pair]] = []
-        self._count_all(places[:size][self.following[:size] != size])
+        # The last of n merges occurs a good deal more often than this in every text tried.
+        self.floor = int(self.weight.sum(dtype=np.int64)) // (40 * max(1, n_merges)) + 1
+        self._count_all()
 
     def most_frequent(self) -> Pair | None:
         """The pair with the highest count, the smaller ids first among equals."""
-        while self.heap:
-            negative, pair = heapq.heappop(self.heap)
-            if -negative == self.count.get(pair):
-                return pair
-        return None
+        while True:
+            while self.heap:
+                negative, pair = heapq.heappop(self.heap)
+                count = self.count.get(pair, 0)
+                if count == -negative:
+                    return pair
+                if count:
+                    heapq.heappush(self.heap, (-count, pair))
+            if self.floor == 1:
+                return None
+            self.floor = self.floor // 8 + 1 if self.floor > 2 else 1
+            self._count_all()
 
     def join(self, pair: Pair) -> None:
         """Replace `pair` by a new token everywhere and bring the neighbours' counts up to date."""
@@ -138,29 +156,21 @@ class _Pairs:
         self.joined[first] = True
         own = ~self.joined[right]
         self.joined[first] = False
-        changed: set[Pair] = set()
-        self._add(changed, pair[0], self.symbol[left], "left", -weight)
-        self._add(changed, pair[1], self.symbol[right][own], "right", -weight[own])
+        del self.count[pair]
+        self._subtract(pair[0], self.symbol[left], "left", weight)
+        self._subtract(pair[1], self.symbol[right][own], "right", weight[own])
         self.symbol[first] = new
         self.symbol[second] = -2  # no longer there
         self.following[first] = right
         self.before[right] = first
         self.before[-1] = self.following[-1] = len(self.symbol) - 1
         left = self.before[first]
-        self._add(changed, new, self.symbol[left], "left", weight, left)
-        self._add(changed, new, self.symbol[right][own], "right", weight[own], first[own])
-        del self.count[pair]
-        changed.discard(pair)
-        for touched in changed:
-            if self.count[touched] > 0:
-                heapq.heappush(self.heap, (-self.count[touched], touched))
-            else:
-                del self.count[touched]
-                self.places.pop(touched, None)
+        self._add(new, self.symbol[left], "left", weight, left)
+        self._add(new, self.symbol[right][own], "right", weight[own], first[own])
 
     def _true_places(self, pair: Pair) -> np.ndarray:
         """Where `pair` really stands now, in order; of overlapping places ("aaa") every second."""
-        places = np.concatenate(self.places.pop(pair))
+        places = self.places.pop(pair)
         is_there = (self.symbol[places] == pair[0]) & (
             self.symbol[self.following[places]] == pair[1]
         )
@@ -173,43 +183,58 @@ class _Pairs:
             places = np.array(sorted(taken), np.int32)
         return places
 
-    def _count_all(self, places: np.ndarray) -> None:
-        """Count the pairs that begin at `places`."""
-        changed: set[Pair] = set()
+    def _count_all(self) -> None:
+        """Count every pair of neighbours and follow those that reach the floor."""
+        self.count.clear()
+        self.places.clear()
+        self.heap.clear()
+        size = len(self.symbol) - 1
+        is_pair = (self.symbol[:size] >= 0) & (self.following[:size] != size)
+        places = np.flatnonzero(is_pair).astype(np.int32)
+        places = places[np.argsort(self.symbol[places], kind="stable")]
         lefts = self.symbol[places]
-        for left in np.unique(lefts).tolist():
-            here = places[lefts == left]
+        starts = np.flatnonzero(np.diff(lefts, prepend=-3))
+        for left, here in zip(lefts[starts].tolist(), np.split(places, starts[1:]), strict=False):
             rights = self.symbol[self.following[here]]
-            self._add(changed, left, rights, "right", self.weight[here], here)
-        self.heap = [(-self.count[pair], pair) for pair in changed]
-        heapq.heapify(self.heap)
+            self._add(left, rights, "right", self.weight[here], here)
 
     def _add(
-        self,
-        changed: set[Pair],
-        token: int,
-        neighbours: np.ndarray,
-        side: Literal["left", "right"],
-        weight: np.ndarray,
-        places: np.ndarray | None = None,
+        self, token: int, neighbours: np.ndarray, side: Side, weight: np.ndarray, places: np.ndarray
     ) -> None:
-        """Add `weight` to the counts of `token` with the `neighbours` that stand on its `side`; with
-        `places`, note where these pairs are."""
-        order = np.argsort(neighbours, kind="stable")
-        ordered = neighbours[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-3))
-        if not len(starts):
-            return
-        sums = np.add.reduceat(weight[order], starts).tolist()
-        groups = np.split(places[order], starts[1:]) if places is not None else None
-        for i, neighbour in enumerate(ordered[starts].tolist()):
-            pair = (neighbour, token) if side == "left" else (token, neighbour)
-            if neighbour < 0 or not self._may_join(pair):
+        """Follow the pairs of `token` with the `neighbours` on its `side`, which stand at `places`,
+        where they are frequent and allowed."""
+        order, starts, found, sums = _sums(neighbours, weight)
+        ends = [*starts[1:], len(order)]
+        for neighbour, count, start, end in zip(found, sums, starts, ends, strict=True):
+            if count < self.floor or neighbour < 0:
                 continue
-            self.count[pair] += sums[i]
-            changed.add(pair)
-            if groups is not None:
-                self.places[pair].append(groups[i])
+            pair = (neighbour, token) if side == "left" else (token, neighbour)
+            if is_allowed(self.tokens[pair[0]] + self.tokens[pair[1]]):
+                self.count[pair] = count
+                self.places[pair] = places[order[start:end]]
+                heapq.heappush(self.heap, (-count, pair))
 
-    def _may_join(self, pair: Pair) -> bool:
-        return pair in self.count or is_allowed(self.tokens[pair[0]] + self.tokens[pair[1]])
+    def _subtract(self, token: int, neighbours: np.ndarray, side: Side, weight: np.ndarray) -> None:
+        """Take `weight` from the pairs of `token` with the `neighbours` on its `side`, and follow
+        those no more that fall below the floor."""
+        _, _, found, sums = _sums(neighbours, weight)
+        for neighbour, count in zip(found, sums, strict=True):
+            pair = (neighbour, token) if side == "left" else (token, neighbour)
+            if pair in self.count:
+                self.count[pair] -= count
+                if self.count[pair] < self.floor:
+                    del self.count[pair], self.places[pair]
+
+
+def _sums(
+    neighbours: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, list[int], list[int], list[int]]:
+    """The weights summed by neighbour: an order that groups equal neighbours, where each group
+    begins in it, the neighbours, and their sums."""
+    order = np.argsort(neighbours, kind="stable")
+    if not len(order):
+        return order, [], [], []
+    ordered = neighbours[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-3))
+    sums = np.add.reduceat(weight[order], starts, dtype=np.int64)
+    return order, starts.tolist(), ordered[starts].tolist(), sums.tolist()
