@@ -8,6 +8,7 @@ https://lwn.net/Articles/457667/ (write, fsync, rename, fsync the directory).
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -68,24 +69,41 @@ def _swap_in(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
+_FREE = "free some space or choose another --out; what was written before is kept"
+_FIXES = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: f"your disk quota is used up: {_FREE}",
+    errno.EFBIG: "files here may not grow so large (ulimit -f, or the file system): choose another --out",
+    errno.EACCES: "choose a folder you may write to with --out",
+    errno.EROFS: "the file system is read-only: choose another folder with --out",
+    errno.ENOTDIR: "a part of this path is a file: choose another --out",
+}
+
+
 @contextlib.contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
     """Say in words what the system says in numbers: disk full, no permission, read-only."""
     try:
         yield
-    except OSError as error:
-        fixes = {
-            errno.ENOSPC: "free some space or choose another --out; what was written before is kept",
-            errno.EDQUOT: "your disk quota is used up: free some space or choose another --out",
-            errno.EACCES: "choose a folder you may write to with --out",
-            errno.EROFS: "the file system is read-only: choose another folder with --out",
-            errno.ENOTDIR: "a part of this path is a file: choose another --out",
-        }
-        if error.errno not in fixes:
+    except GroundupError:
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number not in _FIXES:
             raise
         raise GroundupError(
-            f"cannot write: {os.strerror(error.errno)}", str(path), fixes[error.errno]
+            f"cannot write: {os.strerror(number)}", str(path), _FIXES[number]
         ) from error
+
+
+def _system_error(error: Exception) -> int:
+    """The system's number behind an error, 0 if there is none. torch.save hides it in the context of
+    a RuntimeError, safetensors in the text."""
+    cause = error if isinstance(error, OSError) else error.__context__
+    if isinstance(cause, OSError):
+        return cause.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else 0
 
 
 def _umask() -> int:

@@ -107,6 +107,37 @@ def test_an_exception_while_writing_leaves_the_old_directory(tmp_path: Path):
     assert [p.name for p in folder.iterdir()] == ["c"] and list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the size of files cannot be limited on Windows")
+@pytest.mark.parametrize("limit", [1000, 20_000, 60_000])
+def test_a_full_disk_loses_nothing_that_was_saved(limit: int, story: Path, tmp_path: Path):
+    """The system refuses to write past `limit` bytes, as a full disk does: during the tokenizer, the
+    weights or the optimiser's state."""
+    process = begin(story, tmp_path)
+    wait_for_checkpoint(tmp_path, 1)
+    process.kill()
+    process.communicate()
+    before = sorted((tmp_path / "pretrain/checkpoints").iterdir())
+    again = subprocess.run(
+        ["bash", "-c", f"ulimit -f {limit // 1000}; exec \"$@\"", "bash"]
+        + command(story, tmp_path, "--resume"),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert again.returncode == 1, again.stderr
+    assert "cannot write: File too large" in again.stderr and "Traceback" not in again.stderr
+    left = sorted(p for p in (tmp_path / "pretrain/checkpoints").iterdir() if p.name[0] != ".")
+    assert [p for p in before if p.name[0] != "."] == left
+    resumed = groundup(*command(story, tmp_path, "--resume", "--json")[3:])
+    assert resumed.returncode == 0 and json.loads(resumed.stdout)["steps"] == 300
+
+
+def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(story: Path, tmp_path: Path):
+    wild = ["--train.learning_rate", 1e25, "--train.matrix_learning_rate", 1e25]
+    result = groundup(*command(story, tmp_path, "--train.checkpoint_every", 1, *wild)[3:])
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    newest = sorted((tmp_path / "pretrain/checkpoints").glob("step-*"))[-1]
+    assert f"the last good checkpoint: {newest}" in result.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_said_in_words(tmp_path: Path):
     with (

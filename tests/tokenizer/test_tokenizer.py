@@ -60,11 +60,9 @@ def test_special_tokens_are_recognised_or_taken_as_text(tokenizer: Tokenizer):
 
 
 def test_frequent_chinese_words_become_tokens():
-    text = "机器翻译。机器人。学习好。学习使人进步。机器帮助人。机器学习很有用。" * 50
+    text = "机器翻译。机器人。学习好。学习使人进步。机器帮助人。" * 50
     learned = Tokenizer.train_from_iterator([text], vocab_size=300)
-    assert learned.pieces(learned.encode("机器学习"))[-2:] == ["机器", "学习"] or (
-        learned.pieces(learned.encode("机器学习")) == ["机器学习"]
-    )
+    assert learned.pieces(learned.encode("机器学习")) == ["机器", "学习"]
 
 
 def test_pieces_show_a_split_character_once_and_whole(tokenizer: Tokenizer):

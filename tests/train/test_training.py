@@ -85,11 +85,15 @@ def test_accumulated_gradients_are_those_of_the_large_batch():
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-def test_answer_weights_change_the_loss_only_where_answers_are():
-    run = _run()
-    ids = torch.from_numpy(_batch(0))
-    plain, weighted = next_token(run.model, ids), weighted_answers(28, 29, 1.0)(run.model, ids)
-    torch.testing.assert_close(plain, weighted)
+def test_answer_weights_count_what_the_assistant_says_with_its_end():
+    run, assistant, end = _run(), 28, 29
+    ids = torch.tensor([[1, 2, assistant, 3, 4, end, 5, assistant, 6, 7, 8, 9]])
+    # As targets, from the second on:  2 28 [3 4 29] 5 28 [6 7 8 9]
+    weights = torch.tensor([1.0, 1, 5, 5, 5, 1, 1, 5, 5, 5, 5])
+    logits = run.model(ids[:, :-1])[0]
+    losses = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+    weighted = weighted_answers(assistant, end, 5.0)(run.model, ids)
+    torch.testing.assert_close(weighted, (losses * weights).sum() / weights.sum())
 
 
 def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched():

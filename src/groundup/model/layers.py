@@ -1,5 +1,7 @@
 """Norms and feed-forwards: the parts of a block besides attention."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -90,7 +92,22 @@ class SwiGLU(nn.Module):
 
 def relu2(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """max(x, 0)² (Primer, So et al. 2021): as good as GELU and cheaper."""
-    return F.relu(x).square()
+    return _SquaredReLU.apply(x)  # type: ignore[no-any-return]
+
+
+class _SquaredReLU(torch.autograd.Function):
+    """y = max(x, 0)²;  dx = 2 · max(x, 0) · dy: no second look at the sign of x, which autograd takes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = x.relu()
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (positive,) = ctx.saved_tensors
+        return (positive * gradients[0]).mul_(2)
 
 
 def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

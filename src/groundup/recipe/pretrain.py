@@ -73,7 +73,8 @@ def pretrain(
     run = start_run(model, config.train)
     identity = _identity(config, model, tokenizer, data)
     if saved:
-        run.state = load_checkpoint(saved[-1], model, run.optimizers, identity)
+        run.checkpoint = saved[-1]
+        run.state = load_checkpoint(run.checkpoint, model, run.optimizers, identity)
     metrics = MetricsFile(out / "metrics.jsonl", run.state.step)
 
     def evaluate(most_tokens: int | None) -> LanguageScore | None:
@@ -156,12 +157,12 @@ def _save(run: Run, out: Path, identity: str, stopping: bool) -> None:
     config, step = run.config, run.state.step
     if stopping or run.finished or step % config.checkpoint_every == 0:
         keep = config.keep_checkpoints
-        path = save_checkpoint(
+        run.checkpoint = save_checkpoint(
             out / "checkpoints", run.model, run.optimizers, run.state, identity, keep
         )
         if stopping and not run.finished:
             raise StoppedError(
-                f"stopped after step {step}; the state is saved", str(path),
+                f"stopped after step {step}; the state is saved", str(run.checkpoint),
                 "go on with the same command and --resume",
             )  # fmt: skip
 

@@ -17,7 +17,10 @@ from groundup.train.config import TrainConfig
 
 _PACKAGE = Path(__file__).parent.parent
 # Inside an installed package, or in the repository of an editable one.
-SHIPPED = next(p for p in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if p.is_dir())
+SHIPPED = next(
+    (p for p in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if p.is_dir()),
+    _PACKAGE / "recipes",
+)
 
 
 class DataConfig(Settings):

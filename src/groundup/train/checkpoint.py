@@ -48,7 +48,8 @@ def save_checkpoint(
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "random_state": torch.get_rng_state(),
         }
-        torch.save(kept, folder / FILES[1])
+        with (folder / FILES[1]).open("wb") as file:
+            torch.save(kept, file)
         described = asdict(state) | {
             "identity": identity,
             "checksums": {name: _checksum(folder / name) for name in FILES},

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -37,6 +38,8 @@ class Run:
     loss: float = math.nan
     gradient_norm: float = math.nan
     rate: float = 0.0
+    checkpoint: Path | None = None
+    """The newest one, if there is any."""
 
     @property
     def progress(self) -> float:
@@ -115,5 +118,5 @@ def _refuse_nan(run: Run) -> None:
                 f"the {name} became {value} (learning rate {run.rate:.3g} of its peak)",
                 f"step {run.state.step + 1}",
                 "lower --train.learning_rate or --train.matrix_learning_rate, or lengthen "
-                "--train.warmup; go on from the last checkpoint with --resume",
+                f"--train.warmup; the last good checkpoint: {run.checkpoint or 'none yet'}",
             )

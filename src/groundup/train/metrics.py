@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from groundup.files import atomic_file
+
 
 class MetricsFile:
     """One JSON object per line, appended; a resumed run first drops the lines after its step, so
@@ -15,8 +17,8 @@ class MetricsFile:
     def __init__(self, path: Path, step: int):
         self.path = path
         rows = [row for row in read_metrics(path) if row["step"] <= step]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        with atomic_file(path) as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def write(self, **row: Any) -> None:
         with self.path.open("a", encoding="utf-8") as file:
