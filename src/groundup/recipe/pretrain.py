@@ -60,21 +60,13 @@ def pretrain(
     With `resume`, go on from the newest checkpoint, to the same bits as without the break. Raises
     `StoppedError` on Ctrl-C or SIGTERM, when the state has been saved.
     """
-    saved = checkpoints(out / "checkpoints")
-    if saved and not resume:
-        raise InputError(
-            "this folder holds a run already", str(out), "add --resume, or choose another --out"
-        )
     tokens = open_shards(data, "train", tokenizer)
     validation = open_shards(data, "validation", tokenizer)
     torch.manual_seed(config.train.seed)
     model = begin_from or GPT(config.model_for(tokenizer.vocab_size))
     windows = Windows(tokens, model.config.context_length, config.windows)
-    run = start_run(model, config.train)
     identity = _identity(config, model, tokenizer, data)
-    if saved:
-        run.checkpoint = saved[-1]
-        run.state = load_checkpoint(run.checkpoint, model, run.optimizers, identity)
+    run = _begin(model, config, out, resume, identity)
     metrics = MetricsFile(out / "metrics.jsonl", run.state.step)
 
     def evaluate(most_tokens: int | None) -> LanguageScore | None:
@@ -98,6 +90,20 @@ def pretrain(
     score = evaluate(None)
     save(model, tokenizer, out / "model")
     return Pretrained(model.eval(), out / "model", run, score)
+
+
+def _begin(model: GPT, config: PretrainConfig, out: Path, resume: bool, identity: str) -> Run:
+    """A new run, or the one in `out` at its newest checkpoint."""
+    saved = checkpoints(out / "checkpoints")
+    if saved and not resume:
+        raise InputError(
+            "this folder holds a run already", str(out), "add --resume, or choose another --out"
+        )
+    run = start_run(model, config.train)
+    if saved:
+        run.checkpoint = saved[-1]
+        run.state = load_checkpoint(run.checkpoint, model, run.optimizers, identity)
+    return run
 
 
 def _objective(config: PretrainConfig, tokenizer: Tokenizer) -> Objective:

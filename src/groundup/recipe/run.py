@@ -1,5 +1,6 @@
 """The stages of a recipe, one after another: tokenizer → data → pretraining → evaluation."""
 
+import contextlib
 import importlib.util
 import tempfile
 import time
@@ -44,31 +45,30 @@ def run_recipe(
     finished stays, and training goes on from its last checkpoint."""
     seconds: dict[str, float] = {}
 
-    def timed(name: str, title: str, why: str) -> None:
-        now = time.perf_counter()
-        if seconds:
-            last = next(reversed(seconds))
-            seconds[last] = now - seconds[last]
-        seconds[name] = now
+    @contextlib.contextmanager
+    def stage(name: str, title: str, why: str) -> Iterator[None]:
         watcher.stage(title, why)
+        began = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - began
 
-    timed("tokenizer", "Tokenizer", "Learning which pieces of text deserve an id of their own: "
-          "the most frequent neighbours are joined, again and again.")  # fmt: skip
-    tokenizer = _tokenizer(recipe, out, resume, watcher)
-    timed("data", "Data", "Writing all text as token ids, a part of it kept aside: the model is "
-          "judged on text it has not seen.")  # fmt: skip
-    _prepare_data(recipe.data, tokenizer, out / "data", resume, watcher)
+    with stage("tokenizer", "Tokenizer", "Learning which pieces of text deserve an id of their "
+               "own: the most frequent neighbours are joined, again and again."):  # fmt: skip
+        tokenizer = _tokenizer(recipe, out, resume, watcher)
+    with stage("data", "Data", "Writing all text as token ids, a part of it kept aside: the model "
+               "is judged on text it has not seen."):  # fmt: skip
+        _prepare_data(recipe.data, tokenizer, out / "data", resume, watcher)
     write_recipe(recipe, out / "recipe.toml")
-    timed("pretrain", "Pretraining", "Guessing the next token, being told it, and moving every "
-          "weight a little so that the guess improves.")  # fmt: skip
-    pretrained = pretrain(
-        recipe.pretrain, tokenizer, out / "data", out / "pretrain", resume, watcher,
-        begin_from, extra_evaluation,
-    )  # fmt: skip
-    timed("evaluate", "Evaluation", "Measuring the finished model.")
-    scores = {path: score_file(pretrained.model, tokenizer, path) for path in recipe.evaluate.text}
-    last = next(reversed(seconds))
-    seconds[last] = time.perf_counter() - seconds[last]
+    with stage("pretrain", "Pretraining", "Guessing the next token, being told it, and moving "
+               "every weight a little so that the guess improves."):  # fmt: skip
+        pretrained = pretrain(
+            recipe.pretrain, tokenizer, out / "data", out / "pretrain", resume, watcher,
+            begin_from, extra_evaluation,
+        )  # fmt: skip
+    with stage("evaluate", "Evaluation", "Measuring the finished model."):
+        scores = {
+            path: score_file(pretrained.model, tokenizer, path) for path in recipe.evaluate.text
+        }
     report = write_report(recipe, out, seconds, scores)
     return Finished(tokenizer, pretrained, report, seconds, scores)
 

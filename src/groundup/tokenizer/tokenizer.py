@@ -56,11 +56,12 @@ class Tokenizer:
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         kind: Kind = "bpe",
         progress: Callable[[int, int], None] | None = None,
+        processes: int | None = None,
     ) -> "Tokenizer":
         """Learn a vocabulary from files and folders of any kind that `groundup.sources` reads,
         streamed: the text is never in memory as a whole."""
         texts = (piece.text for piece in read_pieces(paths))
-        return cls.train_from_iterator(texts, vocab_size, special_tokens, kind, progress)
+        return cls.train_from_iterator(texts, vocab_size, special_tokens, kind, progress, processes)
 
     @classmethod
     def train_from_iterator(
@@ -75,7 +76,8 @@ class Tokenizer:
         """Learn a vocabulary of `vocab_size` ids, `special_tokens` included, from `texts`.
 
         `bpe` learns merges (fewer than asked for if the text has no more pairs to join), `byte`
-        is BPE without merges, `character` gives the most frequent characters an id each. Raises
+        is BPE without merges, `character` gives the most frequent characters an id each. Words are
+        counted by `processes` processes (default: one for each processor). Raises
         `InputError` for a size below the least possible and for a text without words.
         """
         if len(set(special_tokens)) < len(special_tokens) or "" in special_tokens:
