@@ -1,9 +1,10 @@
 """Run every benchmark and write what they print into benchmarks/README.md.
 
-python benchmarks/run.py
+python benchmarks/run.py [training_step generation …]
 """
 
 import platform
+import re
 import subprocess
 import sys
 from datetime import date
@@ -35,14 +36,24 @@ def machine() -> str:
 
 
 def main() -> None:
-    parts = ["# Measured", "", "Written by `python benchmarks/run.py`.", "", machine(), ""]
+    wanted = sys.argv[1:]
+    page = FOLDER / "README.md"
+    # A section for each command, under its heading; those not asked for stay as they were.
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    measured = dict(re.findall(r"^`python (.+)`\n(```\n.*?\n```)$", before, re.M | re.S))
     for name, *options in COMMANDS:
+        heading = " ".join(["benchmarks/" + name, *options])
+        if wanted and name.removesuffix(".py") not in wanted:
+            continue
+        print(heading, file=sys.stderr, flush=True)
         command = [sys.executable, str(FOLDER / name), *options]
-        print(" ".join(["benchmarks/" + name, *options]), file=sys.stderr, flush=True)
         result = subprocess.run(command, capture_output=True, text=True)
         shown = result.stdout.strip() or f"failed: {result.stderr.strip().splitlines()[-1]}"
-        parts += [f"`python benchmarks/{' '.join([name, *options])}`", "```", shown, "```", ""]
-        (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
+        measured[heading] = f"```\n{shown}\n```"
+        parts = ["# Measured", "", "Written by `python benchmarks/run.py`.", "", machine(), ""]
+        for each, figures in measured.items():
+            parts += [f"`python {each}`", figures, ""]
+        page.write_text("\n".join(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from groundup.model.linear import linear
 
-# About 4 MB of logits at a time: they stay in the processor's cache between the passes.
+# About 4 MB of logits at a time stay in the processor's cache between the passes; but below 256
+# positions at a time, reading the head again for each chunk costs more than that saves.
 CHUNK_LOGITS = 1 << 20
+LEAST_CHUNK = 256
 
 
 def cross_entropy(
@@ -51,7 +53,7 @@ def token_losses(
 
 
 def _chunk(head: Tensor) -> int:
-    return max(16, CHUNK_LOGITS // len(head))
+    return max(LEAST_CHUNK, CHUNK_LOGITS // len(head))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
