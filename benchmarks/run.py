@@ -40,9 +40,9 @@ def main() -> None:
     page = FOLDER / "README.md"
     # A section for each command, under its heading; those not asked for stay as they were.
     before = page.read_text(encoding="utf-8") if page.exists() else ""
-    measured = dict(re.findall(r"^`python (.+)`\n(```\n.*?\n```)$", before, re.M | re.S))
-    for name, *options in COMMANDS:
-        heading = " ".join(["benchmarks/" + name, *options])
+    measured = dict(re.findall(r"^`python ([^`\n]+)`\n(```\n.*?\n```)$", before, re.M | re.S))
+    headings = [" ".join(["benchmarks/" + name, *options]) for name, *options in COMMANDS]
+    for heading, (name, *options) in zip(headings, COMMANDS, strict=True):
         if wanted and name.removesuffix(".py") not in wanted:
             continue
         print(heading, file=sys.stderr, flush=True)
@@ -51,8 +51,9 @@ def main() -> None:
         shown = result.stdout.strip() or f"failed: {result.stderr.strip().splitlines()[-1]}"
         measured[heading] = f"```\n{shown}\n```"
         parts = ["# Measured", "", "Written by `python benchmarks/run.py`.", "", machine(), ""]
-        for each, figures in measured.items():
-            parts += [f"`python {each}`", figures, ""]
+        for each in headings:
+            if each in measured:
+                parts += [f"`python {each}`", measured[each], ""]
         page.write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from groundup.errors import InputError, TrainingError
 from groundup.model.gpt import GPT
 from groundup.train.checkpoint import TrainState
 from groundup.train.config import TrainConfig
-from groundup.train.machine import prepare_machine
+from groundup.train.machine import denormals_as_zero, keep_freed_memory
 from groundup.train.objectives import Objective
 from groundup.train.optimizers import build_optimizers, set_rate
 from groundup.train.schedules import rate
@@ -59,12 +59,13 @@ Hook = Callable[[Run], None]
 
 def start_run(model: GPT, config: TrainConfig) -> Run:
     """The model on its device with fresh optimisers. Seeds the dropout with `config.seed`."""
-    prepare_machine()
+    keep_freed_memory()
     torch.manual_seed(config.seed)
     model.to(pick_device(config.device)).train()
     return Run(model, config, build_optimizers(model, config))
 
 
+@denormals_as_zero()
 def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook] = ()) -> None:
     """Train until the steps or the minutes of `run.config` are used up.
 
