@@ -111,3 +111,14 @@ def test_a_budget_of_time_ends_the_training_in_time():
     train(run, _batch, next_token)
     assert run.state.seconds == pytest.approx(1.0, abs=0.3)
     assert run.rate < 0.2
+
+
+def test_training_leaves_the_callers_smallest_numbers_alone():
+    """Flushing denormals is a switch of the processor, not of the training."""
+    smallest = np.nextafter(np.float32(0), np.float32(1))
+    seen: list[float] = []
+    run = _run(steps=1)
+    train(run, _batch, next_token, [lambda run: seen.append((torch.tensor(2e-40) / 2).item())])
+    assert seen == [0.0]
+    assert np.float32(smallest) * np.float32(1) > 0
+    assert (torch.tensor(2e-40) / 2).item() > 0

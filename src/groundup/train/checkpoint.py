@@ -47,6 +47,7 @@ def save_checkpoint(
         kept = {
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "random_state": torch.get_rng_state(),
+            "gpu_random_states": torch.cuda.get_rng_state_all(),
         }
         with (folder / FILES[1]).open("wb") as file:
             torch.save(kept, file)
@@ -86,6 +87,7 @@ def load_checkpoint(
     for optimizer, saved in zip(optimizers, kept["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
     torch.set_rng_state(kept["random_state"])
+    torch.cuda.set_rng_state_all(kept["gpu_random_states"])
     return TrainState(described["step"], described["tokens"], described["seconds"])
 
 
