@@ -22,7 +22,7 @@ from groundup.errors import GroundupError
 def atomic_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file for writing ("w" UTF-8 text or "wb"); it becomes `path` on success."""
     path = Path(path)
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
@@ -43,7 +43,7 @@ def atomic_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
 def atomic_directory(path: Path | str) -> Iterator[Path]:
     """Yield a temporary directory that becomes `path` on success, replacing what stood there."""
     path = Path(path)
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
@@ -81,7 +81,7 @@ _FIXES = {
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Say in words what the system says in numbers: disk full, no permission, read-only."""
     try:
         yield

@@ -86,7 +86,7 @@ def test_a_recipe_runs_with_overrides(story: Path, tmp_path: Path):
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
     assert [stage["name"] for stage in figures["stages"]] == [
-        "tokenizer", "data", "pretrain", "evaluate",
+        "data", "tokenizer", "encode", "pretrain", "evaluate",
     ]  # fmt: skip
     assert figures["bits_per_byte"][str(story)] > 0
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from groundup.model.cost import training_flops_per_token
+from groundup.recipe.run import Finished
 from groundup.recipe.watch import Watcher
 from groundup.train.loop import Run
 from groundup.train.metrics import matrix_peak
@@ -47,8 +48,11 @@ class ConsoleWatcher(Watcher):
     def stage(self, title: str, why: str) -> None:
         if self.task is not None:
             self.progress.remove_task(self.task)
-        self.console.print(f"\n[bold cyan]{title}[/]  {why}")
+        self.console.print(f"\n[bold cyan]{title.capitalize()}[/]  {why}")
         self.task = self.progress.add_task(title, total=None, at="")
+
+    def skipped(self, title: str) -> None:
+        self.console.print(f"\n[bold cyan]{title.capitalize()}[/]  [dim]done already[/]")
 
     def advanced(self, done: int, total: int | None) -> None:
         if self.task is not None:
@@ -80,6 +84,11 @@ class ConsoleWatcher(Watcher):
         self.console.print(f"[green]{measured}[/]")
         sample = " ".join(row["sample"].split())
         self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
+
+    def made(self, finished: Finished) -> None:
+        """Where the model and its report are."""
+        run = finished.run
+        self.console.print(f"\nmodel: {run.model}   report: {run.report}", soft_wrap=True)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse(arguments)
 
     from groundup.cli.console import print_json
-    from groundup.recipe.run import score_file
+    from groundup.recipe.evaluate import score_file
     from groundup.weights.directory import load
 
     model, tokenizer = load(parsed.model)

@@ -1,9 +1,11 @@
 """`groundup pretrain`"""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from groundup.cli.main import Parser
+from groundup.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
@@ -42,7 +44,9 @@ def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
     tokenizer = {
         "path": parsed.tokenizer, "vocab_size": parsed.vocab_size, "kind": parsed.tokenizer_kind,
     }  # fmt: skip
-    pretrain = {"preset": parsed.preset, "prompt": parsed.prompt, **settings}
+    pretrain = {
+        "preset": parsed.preset, "prompt": parsed.prompt, "begin_from": parsed.begin_from, **settings,
+    }  # fmt: skip
 
     def given(table: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in table.items() if value is not None}
@@ -52,30 +56,19 @@ def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
 
 def run(parsed, values: dict[str, Any]) -> None:
     from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.recipe.directory import RunDirectory
     from groundup.recipe.run import run_recipe
     from groundup.recipe.schema import parse_recipe
-    from groundup.weights.directory import find, load_model
 
-    begin_from = None
-    if parsed.begin_from:
-        directory = find(parsed.begin_from)
-        begin_from = load_model(directory)
-        values["tokenizer"] = {"path": str(directory)}
-    recipe = parse_recipe(values)
-    with ConsoleWatcher() as watcher:
-        finished = run_recipe(recipe, Path(parsed.out), parsed.resume, watcher, begin_from)
-    made = finished.pretrained
-    state = made.run.state
-    watcher.console.print(f"\nmodel: {made.directory}   report: {finished.report}")
-    if parsed.json:
-        print_json(
-            {
-                "model": str(made.directory),
-                "steps": state.step,
-                "tokens": state.tokens,
-                "seconds": state.seconds,
-                "tokens_per_second": state.tokens / state.seconds,
-                "val_loss": made.score.loss if made.score else None,
-                "val_bits_per_byte": made.score.bits_per_byte if made.score else None,
-            }
+    recipe, out = parse_recipe(values), Path(parsed.out)
+    if RunDirectory(out).ledger.exists() and not parsed.resume:
+        raise InputError(
+            "this folder holds a run already", str(out), "add --resume, or choose another --out"
         )
+    with ConsoleWatcher() as watcher:
+        finished = run_recipe(recipe, out, watcher, rebuild=False)
+    watcher.made(finished)
+    if parsed.json:
+        summary = asdict(finished.summary)
+        speed = finished.summary.tokens / finished.summary.seconds
+        print_json({"model": str(finished.run.model), "tokens_per_second": speed, **summary})

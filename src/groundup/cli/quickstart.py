@@ -36,12 +36,11 @@ def show(parsed) -> None:
             finished = own_text(out, parsed.text, parsed.minutes, {}, watcher)
         else:
             finished, exam, examples = build(out, parsed.minutes, {}, watcher)
-    made = finished.pretrained
     figures = {
-        "model": str(made.directory),
-        "report": str(finished.report),
+        "model": str(finished.run.model),
+        "report": str(finished.run.report),
         "seconds": time.perf_counter() - began,
-        "val_bits_per_byte": made.score.bits_per_byte if made.score else None,
+        "val_bits_per_byte": finished.summary.val_bits_per_byte,
     }
     if exam:
         figures |= {
@@ -51,12 +50,12 @@ def show(parsed) -> None:
             "chance": exam.chance,
         }
         print_exam(watcher.console, exam, examples)
-    watcher.console.print(f"\nmodel: {made.directory}   report: {finished.report}")
+    watcher.made(finished)
     if parsed.json:
         print_json(figures)
     elif not parsed.no_chat:
         loop = complete_loop if parsed.text else chat_loop
-        loop(made.model, finished.tokenizer)
+        loop(*finished.load())
 
 
 def print_exam(console, exam, examples) -> None:

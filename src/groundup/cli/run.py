@@ -1,5 +1,6 @@
 """`groundup run`"""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from groundup.cli.main import Parser
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse(arguments)
     overrides = given_settings(parsed)
     if parsed.data:
-        overrides = merge(overrides, {"data": {"paths": parsed.data}})
+        overrides = merge(overrides, {"data": {"paths": parsed.data, "sources": []}})
     recipe = read_recipe(parsed.recipe, overrides)
     out = Path(parsed.out or f"runs/{Path(parsed.recipe).stem}")
 
@@ -31,17 +32,19 @@ def main(arguments: list[str]) -> None:
     from groundup.recipe.run import run_recipe
 
     with ConsoleWatcher() as watcher:
-        finished = run_recipe(recipe, out, True, watcher)
-    made = finished.pretrained
-    figures = {
-        "stages": [{"name": name, "seconds": s} for name, s in finished.seconds.items()],
-        "model": str(made.directory),
-        "report": str(finished.report),
-        "training_seconds": made.run.state.seconds,
-        "val_loss": made.score.loss if made.score else None,
-        "val_bits_per_byte": made.score.bits_per_byte if made.score else None,
-        "bits_per_byte": {path: score.bits_per_byte for path, score in finished.scores.items()},
-    }
-    watcher.console.print(f"\nmodel: {made.directory}   report: {finished.report}")
+        finished = run_recipe(recipe, out, watcher)
+    summary, records = finished.summary, finished.records
+    watcher.made(finished)
     if parsed.json:
-        print_json(figures)
+        print_json(
+            {
+                "stages": [{"name": name, **asdict(record)} for name, record in records.items()],
+                "model": str(finished.run.model),
+                "model_checksum": summary.model_checksum,
+                "report": str(finished.run.report),
+                "training_seconds": summary.seconds,
+                "val_loss": summary.val_loss,
+                "val_bits_per_byte": summary.val_bits_per_byte,
+                "bits_per_byte": {p: score.bits_per_byte for p, score in finished.scores.items()},
+            }
+        )

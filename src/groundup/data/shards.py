@@ -74,6 +74,19 @@ class Tokens:
     def __post_init__(self) -> None:
         self.ends = np.cumsum([len(shard) for shard in self.shards])
 
+    @classmethod
+    def joined(cls, parts: Iterable["Tokens"]) -> "Tokens":
+        """Several as if they were one."""
+        shards: list[np.ndarray] = []
+        starts: list[np.ndarray] = []
+        before = text_bytes = 0
+        for part in parts:
+            shards += part.shards
+            starts.append(part.document_starts + before)
+            before += len(part)
+            text_bytes += part.text_bytes
+        return cls(shards, np.concatenate(starts), text_bytes)
+
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
@@ -99,7 +112,7 @@ def open_shards(directory: Path | str, split: str, tokenizer: Tokenizer | None =
     `InputError` where the data were encoded with another tokenizer than `tokenizer`.
     """
     folder = Path(directory)
-    described = _read_index(folder)
+    described = read_shards_index(folder)
     if tokenizer is not None and described["tokenizer"] != tokenizer.fingerprint:
         raise InputError(
             "these data were encoded with another tokenizer", str(folder),
@@ -244,7 +257,8 @@ def _encode_all(
     flush()
 
 
-def _read_index(folder: Path) -> dict:
+def read_shards_index(folder: Path) -> dict:
+    """The content of `shards.json`."""
     path = folder / "shards.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))

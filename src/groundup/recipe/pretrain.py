@@ -6,73 +6,100 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 
-from groundup.data.shards import Tokens, open_shards
+from groundup.data.mixing import MixedWindows, shares
+from groundup.data.shards import Tokens, read_shards_index
 from groundup.data.windows import Windows, evaluation_windows
 from groundup.errors import InputError, StoppedError
 from groundup.evaluate.language import LanguageScore, score_language
+from groundup.files import atomic_file
 from groundup.generation.text import generate
+from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
-from groundup.recipe.schema import PretrainConfig
+from groundup.recipe.directory import RunDirectory
+from groundup.recipe.encode import sources_of, training_tokens, validation_tokens
+from groundup.recipe.schema import PretrainConfig, Recipe
+from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from groundup.train.checkpoint import (
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    saved_identity,
+)
 from groundup.train.loop import Objective, Run, start_run, train
 from groundup.train.metrics import MetricsFile
 from groundup.train.objectives import next_token, weighted_answers
-from groundup.weights.directory import save
+from groundup.weights.directory import find, load_model, read_config, save, weights_checksum
 
 LOG_EVERY = 10
 # Settings that may differ when a run is resumed: they do not decide the weights.
 FREE_SETTINGS = {"eval_every", "eval_tokens", "checkpoint_every", "keep_checkpoints", "minutes"}
 
-Extra = Callable[[GPT, Tokenizer], dict[str, Any]]
+
+@dataclass(frozen=True)
+class Summary:
+    """What the stage has come to: the content of `summary.json`."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    """Training alone, over all sessions."""
+    parameters: int
+    val_loss: float | None
+    val_bits_per_byte: float | None
+    model_checksum: str
+    """Of the weights: the same for the same bits."""
+    drawn: dict[str, dict[str, float]]
+    """By source: windows, tokens, and how often its text was read (epochs)."""
 
 
-@dataclass
-class Pretrained:
-    """What the stage made."""
+def stage(recipe: Recipe, run: RunDirectory) -> Stage:
+    def inputs() -> dict[str, Any]:
+        return decisive(recipe, run) | {"minutes": recipe.pretrain.train.minutes}
 
-    model: GPT
-    directory: Path
-    run: Run
-    score: LanguageScore | None
+    def fits() -> bool:
+        saved = checkpoints(run.pretrain / "checkpoints")
+        return not saved or saved_identity(saved[-1]) == _hash(decisive(recipe, run))
+
+    return Stage(
+        "pretrain",
+        "Guessing the next token, being told it, and moving every weight a little so that the guess "
+        "improves.",
+        inputs,
+        lambda watcher: pretrain(recipe, run, watcher),
+        run.pretrain / "summary.json",
+        fits,
+    )
 
 
-def pretrain(
-    config: PretrainConfig,
-    tokenizer: Tokenizer,
-    data: Path,
-    out: Path,
-    resume: bool,
-    watcher: Watcher,
-    begin_from: GPT | None = None,
-    extra_evaluation: Extra | None = None,
-) -> Pretrained:
-    """Train on the shards in `data`; checkpoints, `metrics.jsonl` and `model/` go to `out`.
+def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
+    """Train on the tokens of `run`; checkpoints, `metrics.jsonl`, `model/` and `summary.json` go to its
+    pretrain folder.
 
-    With `resume`, go on from the newest checkpoint, to the same bits as without the break. Raises
-    `StoppedError` on Ctrl-C or SIGTERM, when the state has been saved.
+    Goes on from the newest checkpoint, to the same bits as without the break. Raises `StoppedError`
+    on Ctrl-C or SIGTERM, when the state has been saved.
     """
-    tokens = open_shards(data, "train", tokenizer)
-    validation = open_shards(data, "validation", tokenizer)
+    config, out = recipe.pretrain, run.pretrain
+    tokenizer = Tokenizer.load(run.tokenizer)
+    windows = training_windows(recipe, run, tokenizer)
+    validation = validation_tokens(run, tokenizer)
     torch.manual_seed(config.train.seed)
-    model = begin_from or GPT(config.model_for(tokenizer.vocab_size))
-    windows = Windows(tokens, model.config.context_length, config.windows)
-    identity = _identity(config, model, tokenizer, data)
-    run = _begin(model, config, out, resume, identity)
-    metrics = MetricsFile(out / "metrics.jsonl", run.state.step)
+    model = _model(recipe, tokenizer)
+    identity = _hash(decisive(recipe, run))
+    training = _begin(model, config, out, identity)
+    metrics = MetricsFile(out / "metrics.jsonl", training.state.step)
 
     def evaluate(most_tokens: int | None) -> LanguageScore | None:
         score = _score(model, validation, most_tokens)
-        row = _evaluation_row(run, score, tokenizer, config.prompt)
-        row |= extra_evaluation(model, tokenizer) if extra_evaluation else {}
+        row = _evaluation_row(training, score, tokenizer, config.prompt)
         metrics.write(**row)
         watcher.evaluated(row)
         return score
@@ -85,20 +112,51 @@ def pretrain(
             lambda run: _save(run, out, identity, bool(stop)),
             lambda run: _evaluate_now(run, evaluate),
         ]
-        train(run, lambda n: windows.batch(n, config.train.micro_batch),
+        train(training, lambda n: windows.batch(n, config.train.micro_batch),
               _objective(config, tokenizer), hooks)  # fmt: skip
     score = evaluate(None)
     save(model, tokenizer, out / "model")
-    return Pretrained(model.eval(), out / "model", run, score)
+    _write_summary(training, score, windows, out)
 
 
-def _begin(model: GPT, config: PretrainConfig, out: Path, resume: bool, identity: str) -> Run:
+def read_summary(out: Path) -> Summary:
+    """The summary of a finished stage."""
+    return Summary(**json.loads((out / "summary.json").read_text(encoding="utf-8")))
+
+
+def training_windows(recipe: Recipe, run: RunDirectory, tokenizer: Tokenizer) -> MixedWindows:
+    """The stream of windows to learn from: of one source, or of several in their shares."""
+    tokens = training_tokens(run, tokenizer)
+    context_length = _config(recipe, tokenizer).context_length
+    config = recipe.pretrain.windows
+    windows = {name: Windows(part, context_length, config) for name, part in tokens.items()}
+    parts = {part.name: part for part in recipe.data.sources}
+    names = [name for name in tokens if name in parts]
+    found = shares(
+        [len(tokens[name]) for name in tokens],
+        [parts[name].weight for name in names] or None,
+        [parts[name].tokens for name in names] or None,
+        recipe.data.temperature,
+    )
+    return MixedWindows(windows, dict(zip(tokens, found, strict=True)), config.seed)
+
+
+def _config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
+    """The model's configuration: that of the model to go on from, or the recipe's."""
+    if recipe.pretrain.begin_from:
+        return read_config(find(recipe.pretrain.begin_from))
+    return recipe.pretrain.model_for(tokenizer.vocab_size)
+
+
+def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT:
+    if recipe.pretrain.begin_from:
+        return load_model(find(recipe.pretrain.begin_from))
+    return GPT(_config(recipe, tokenizer))
+
+
+def _begin(model: GPT, config: PretrainConfig, out: Path, identity: str) -> Run:
     """A new run, or the one in `out` at its newest checkpoint."""
     saved = checkpoints(out / "checkpoints")
-    if saved and not resume:
-        raise InputError(
-            "this folder holds a run already", str(out), "add --resume, or choose another --out"
-        )
     run = start_run(model, config.train)
     if saved:
         run.checkpoint = saved[-1]
@@ -118,16 +176,41 @@ def _objective(config: PretrainConfig, tokenizer: Tokenizer) -> Objective:
     return weighted_answers(special["<|assistant|>"], special["<|end|>"], weight)
 
 
-def _identity(config: PretrainConfig, model: GPT, tokenizer: Tokenizer, data: Path) -> str:
-    """A hash of all that decides the weights: what a checkpoint must agree with to be resumed."""
-    decisive = {
-        "model": model.config.model_dump(),
-        "train": config.train.model_dump(exclude=FREE_SETTINGS),
-        "windows": config.windows.model_dump(),
+def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
+    """All that decides the weights: what a checkpoint must agree with to be resumed."""
+    tokenizer = Tokenizer.load(run.tokenizer)
+    train, begun = recipe.pretrain.train, recipe.pretrain.begin_from
+    parts = [part.model_dump(exclude={"paths", "text_field"}) for part in recipe.data.sources]
+    return {
+        "model": _config(recipe, tokenizer).model_dump(),
+        "train": train.model_dump(exclude=FREE_SETTINGS),
+        "windows": recipe.pretrain.windows.model_dump(),
         "tokenizer": tokenizer.fingerprint,
-        "data": json.loads((data / "shards.json").read_text(encoding="utf-8"))["splits"],
+        "data": {name: read_shards_index(run.tokens / name)["splits"] for name in sources_of(run)},
+        "mixture": [parts, recipe.data.temperature] if parts else None,
+        "begin_from": weights_checksum(find(begun)) if begun else None,
     }
-    return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write_summary(run: Run, score: LanguageScore | None, windows: MixedWindows, out: Path) -> None:
+    config, state = run.config, run.state
+    batches = state.step * config.grad_accumulation
+    summary = Summary(
+        steps=state.step,
+        tokens=state.tokens,
+        seconds=state.seconds,
+        parameters=sum(p.numel() for p in run.model.parameters()),
+        val_loss=score.loss if score else None,
+        val_bits_per_byte=score.bits_per_byte if score else None,
+        model_checksum=weights_checksum(out / "model"),
+        drawn={n: asdict(d) for n, d in windows.drawn(batches * config.micro_batch).items()},
+    )
+    with atomic_file(out / "summary.json") as file:
+        json.dump(asdict(summary), file, indent=2)
 
 
 def _score(model: GPT, validation: Tokens, most_tokens: int | None) -> LanguageScore | None:

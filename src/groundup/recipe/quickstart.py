@@ -9,6 +9,7 @@ import numpy as np
 
 from groundup.evaluate.questions import answered_exactly
 from groundup.model.gpt import GPT
+from groundup.recipe.directory import RunDirectory
 from groundup.recipe.run import Finished, run_recipe
 from groundup.recipe.schema import Recipe, merge, parse_recipe, read_recipe
 from groundup.recipe.watch import Watcher
@@ -99,20 +100,30 @@ def measure_speed(recipe: Recipe, seconds: float = 3.0) -> float:
 def build(
     out: Path, minutes: float, overrides: dict[str, Any], watcher: Watcher
 ) -> tuple[Finished, Exam, list[tuple[Question, bool]]]:
-    """Build the quickstart model of the sample world in `out`, or finish it if it was begun.
+    """Build the quickstart model of the sample world in `out`, or finish it if it was begun for as
+    many minutes.
 
     Returns what was made, the exam's result, and a few examined questions with whether the model
     answered them exactly."""
-    if (out / "recipe.toml").is_file():
-        recipe = read_recipe(str(out / "recipe.toml"), overrides)
-    else:
-        watcher.stage("Machine", "Measuring how fast this machine trains: how far will it get?")
+    recipe = _begun(out, minutes, overrides)
+    if recipe is None:
+        watcher.stage("machine", "Measuring how fast this machine trains: how far will it get?")
         recipe = world_recipe(minutes, overrides)
-    finished = run_recipe(recipe, out, True, watcher)
-    watcher.stage("Exam", "Asking what it was never shown: combinations of people, places and "
+    finished = run_recipe(recipe, out, watcher)
+    watcher.stage("exam", "Asking what it was never shown: combinations of people, places and "
                   "things that the training text does not hold.")  # fmt: skip
-    exam, examples = examine(finished.pretrained.model, finished.tokenizer)
+    exam, examples = examine(*finished.load())
     return finished, exam, examples
+
+
+def _begun(out: Path, minutes: float, overrides: dict[str, Any]) -> Recipe | None:
+    """The recipe of a quickstart that was begun in `out` for so many minutes, if there is one."""
+    path = RunDirectory(out).recipe
+    if not path.is_file():
+        return None
+    recipe = read_recipe(str(path), overrides)
+    same = recipe.data.is_world and recipe.pretrain.train.minutes == minutes * TRAINING_SHARE
+    return recipe if same else None
 
 
 def own_text(
@@ -127,7 +138,7 @@ def own_text(
             "train": {"minutes": minutes * TRAINING_SHARE, "steps": 1_000_000, "micro_batch": 16},
         },
     }
-    return run_recipe(parse_recipe(merge(values, overrides)), out, True, watcher)
+    return run_recipe(parse_recipe(merge(values, overrides)), out, watcher)
 
 
 def examine(

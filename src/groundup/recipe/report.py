@@ -3,7 +3,6 @@
 import html
 import io
 import platform
-from pathlib import Path
 
 import matplotlib
 import numpy
@@ -11,7 +10,9 @@ import torch
 
 from groundup.evaluate.language import LanguageScore
 from groundup.files import atomic_file
+from groundup.recipe.directory import RunDirectory
 from groundup.recipe.schema import Recipe
+from groundup.recipe.stages import Record
 from groundup.train.metrics import read_metrics
 
 matplotlib.use("svg")
@@ -32,10 +33,10 @@ svg {{ max-width: 100%; height: auto }}
 
 
 def write_report(
-    recipe: Recipe, out: Path, seconds: dict[str, float], scores: dict[str, LanguageScore]
-) -> Path:
-    """Write the report of the run in `out` and return its path."""
-    rows = read_metrics(out / "pretrain" / "metrics.jsonl")
+    recipe: Recipe, run: RunDirectory, records: dict[str, Record], scores: dict[str, LanguageScore]
+) -> None:
+    """Write the report of a finished run."""
+    rows = read_metrics(run.pretrain / "metrics.jsonl")
     evaluations = [row for row in rows if "sample" in row]
     parts = [
         "<h2>Loss</h2>", _loss_curve(rows),
@@ -48,14 +49,17 @@ def write_report(
         "<h2>Samples over time</h2>",
         *(f"<h3>step {row['step']}</h3><pre>{html.escape(row['sample'])}</pre>"
           for row in evaluations),
-        "<h2>Time</h2>", _table(["stage", "seconds"], [[k, f"{v:.1f}"] for k, v in seconds.items()]),
+        "<h2>Time</h2>", _table(
+            ["stage", "seconds", "memory"],
+            [[name, f"{r.seconds:.1f}", f"{r.memory_bytes / 1e9:.2f} GB"]
+             for name, r in records.items()],
+        ),
         "<h2>Versions</h2>", _table(["what", "version"], _versions()),
         "<h2>Settings</h2>", f"<pre>{html.escape(recipe.model_dump_json(indent=2))}</pre>",
     ]  # fmt: skip
-    path = out / "report.html"
-    with atomic_file(path) as file:
-        file.write(PAGE.format(title=f"Run {html.escape(out.name)}", body="\n".join(parts)))
-    return path
+    with atomic_file(run.report) as file:
+        title = f"Run {html.escape(run.path.name)}"
+        file.write(PAGE.format(title=title, body="\n".join(parts)))
 
 
 def _loss_curve(rows: list[dict]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from groundup.data.windows import WindowConfig
 from groundup.errors import InputError, unknown
@@ -23,11 +23,31 @@ SHIPPED = next(
 )
 
 
+class SourceConfig(Settings):
+    """One part of a mixture."""
+
+    name: str = Field(pattern=r"^[\w-]+$")
+    """What it is called in reports."""
+    paths: list[str]
+    """Its files and folders."""
+    text_field: str | None = None
+    """The field of a row that is its text, where it cannot be told."""
+    weight: PositiveFloat | None = None
+    """Its share of the training, beside the other sources' weights."""
+    tokens: PositiveInt | None = None
+    """Or: how many of its tokens are drawn, beside the other sources' budgets."""
+
+
 class DataConfig(Settings):
     """The text: files of one's own, or the sample world."""
 
     paths: list[str] = []
     """Files and folders of documents."""
+    sources: list[SourceConfig] = []
+    """Or several sources, mixed in set shares."""
+    temperature: PositiveFloat = 1.0
+    """Where sources have neither weights nor budgets, their shares are size^(1/temperature): 1 as
+    they are, higher more equal (Conneau et al. 2020)."""
     validation: list[str] = []
     """Files for validation; without them a part of `paths` is kept for it."""
     validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
@@ -38,6 +58,21 @@ class DataConfig(Settings):
     """Without `paths`: so many documents of the sample world."""
     package: str | None = None
     """Without `paths`: the Markdown files of an installed Python package."""
+
+    @property
+    def is_world(self) -> bool:
+        """True if the text is the sample world's."""
+        return bool(self.world_documents and not self.paths and not self.sources)
+
+    @model_validator(mode="after")
+    def _sources_have_names(self) -> "DataConfig":
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1 or name == "validation":
+                raise ValueError(
+                    f"the sources need different names, and none 'validation': {name!r}"
+                )
+        return self
 
 
 class TokenizerConfig(Settings):
@@ -62,6 +97,9 @@ class PretrainConfig(Settings):
     """Any field of `ModelConfig`, to replace the preset's."""
     windows: WindowConfig = WindowConfig()
     """How windows are drawn from the text."""
+    begin_from: str | None = None
+    """A model directory whose weights and tokenizer training goes on from; `preset` and `model` are
+    then its own."""
     train: TrainConfig = TrainConfig()
     """How long, how fast, with what."""
     prompt: str = ""
@@ -90,22 +128,44 @@ class Recipe(Settings):
 
 def read_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
     """The recipe of a TOML file, or the one that ships under a name, with `overrides` put over it.
+    `extends = "name"` at its top puts it over another recipe.
 
     Raises `InputError` for a missing file, invalid TOML, unknown settings and wrong values.
     """
-    path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
-    if not path.is_file():
-        raise unknown("recipe", name, shipped_recipes())
+    path = _find(name)
+    return parse_recipe(merge(_values(path, ()), overrides), str(path))
+
+
+def _values(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """The tables of a recipe file, put over those of the recipe that it `extends`."""
+    if path in extended_by:
+        circle = " → ".join(each.stem for each in (*extended_by, path))
+        raise InputError(f"recipes extend each other in a circle: {circle}", str(path))
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not valid TOML: {error}", str(path), "mend this line") from None
-    return parse_recipe(merge(values, overrides), str(path))
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    below = _values(_find(str(base), path.parent), (*extended_by, path))
+    return merge(below, values)
+
+
+def _find(name: str, beside: Path = Path()) -> Path:
+    """The file of a recipe: a path ending in .toml (taken from `beside`), or a shipped one's name."""
+    path = beside / name if name.endswith(".toml") else SHIPPED / f"{name}.toml"
+    if not path.is_file():
+        raise unknown("recipe", name, shipped_recipes(), str(beside) if beside.parts else None)
+    return path.resolve()
 
 
 def parse_recipe(values: dict[str, Any], where: str | None = None) -> Recipe:
     """A recipe from nested values, its model checked as well."""
     recipe = Recipe.parse(values, where)
+    if recipe.pretrain.begin_from and not recipe.tokenizer.path:
+        values = merge(values, {"tokenizer": {"path": recipe.pretrain.begin_from}})
+        recipe = Recipe.parse(values, where)
     recipe.pretrain.model_for(recipe.tokenizer.vocab_size)
     return recipe
 

@@ -11,6 +11,9 @@ class Watcher:
     def stage(self, title: str, why: str) -> None:
         """A stage begins: what it does and why, in a line each."""
 
+    def skipped(self, title: str) -> None:
+        """A stage is done already, from the same inputs."""
+
     def advanced(self, done: int, total: int | None) -> None:
         """The stage has got so far."""
 

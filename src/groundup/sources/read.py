@@ -18,11 +18,13 @@ STANDARD_INPUT = "-"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A document, or a part of a long one. `where` is its file, or "file:line"."""
+    """A document, or a part of a long one. `where` is its file, or "file:line"; `source` names the
+    part of a mixture that it belongs to, where there are several."""
 
     text: str
     starts_document: bool
     where: str
+    source: str = ""
 
 
 def read_pieces(paths: Sequence[str | Path], text_field: str | None = None) -> Iterator[Piece]:

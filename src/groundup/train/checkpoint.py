@@ -91,6 +91,11 @@ def load_checkpoint(
     return TrainState(described["step"], described["tokens"], described["seconds"])
 
 
+def saved_identity(path: Path) -> str:
+    """What decided the course of training that a checkpoint belongs to."""
+    return _read_state(path)["identity"]
+
+
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoints under `directory`, oldest first."""
     return sorted(directory.glob("step-*"))

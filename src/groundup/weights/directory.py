@@ -1,5 +1,6 @@
 """Saving and loading model directories."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -104,6 +105,15 @@ def load_model(directory: Path) -> GPT:
     model.load_state_dict(weights, strict=False, assign=True)
     model.tie_weights()
     return model.eval()
+
+
+def weights_checksum(directory: Path) -> str:
+    """A hash of the weights of a model directory: the same for the same bits, and for no others."""
+    checksum = hashlib.blake2b(digest_size=16)
+    for path in sorted(directory.glob("*.safetensors")):
+        with path.open("rb") as file:
+            checksum.update(hashlib.file_digest(file, "blake2b").digest())
+    return checksum.hexdigest()
 
 
 def _check_fit(model: GPT, weights: dict[str, torch.Tensor], path: Path) -> None:

