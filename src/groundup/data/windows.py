@@ -4,6 +4,7 @@ Window n is a pure function of (tokens, settings, seed, n): nothing is stored be
 run that resumes at step n sees exactly what it would have seen.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
@@ -33,9 +34,20 @@ class WindowConfig(Settings):
     """Decides the order."""
 
 
-class Windows:
-    """The stream of training windows: `windows[n]` is `context_length` + 1 ids, the inputs and,
-    one further, their targets."""
+class WindowStream(ABC):
+    """An endless stream of training windows: `stream[n]` is `context_length` + 1 ids, the inputs
+    and, one further, their targets."""
+
+    @abstractmethod
+    def __getitem__(self, n: int) -> Int[np.ndarray, " window"]: ...
+
+    def batch(self, n: int, size: int) -> Int[np.ndarray, "batch window"]:
+        """Windows n · size up to (n + 1) · size, as rows."""
+        return np.stack([self[i] for i in range(n * size, (n + 1) * size)])
+
+
+class Windows(WindowStream):
+    """The windows of one text."""
 
     def __init__(self, tokens: Tokens, context_length: int, config: WindowConfig):
         self.tokens, self.length, self.config = tokens, context_length + 1, config
@@ -56,10 +68,6 @@ class Windows:
     def __getitem__(self, n: int) -> Int[np.ndarray, " window"]:
         start = int(self.starts[self._place(n)])
         return self.tokens.read(start, start + self.length)
-
-    def batch(self, n: int, size: int) -> Int[np.ndarray, "batch window"]:
-        """Windows n · size up to (n + 1) · size, as rows."""
-        return np.stack([self[i] for i in range(n * size, (n + 1) * size)])
 
     def _place(self, n: int) -> int:
         """Which of `starts` is the n-th window's."""
