@@ -1,46 +1,33 @@
 """What a run will take: seconds, memory and disk of each stage, from a short trial on this machine.
 
-The trial does on a sample what the stages do on everything: read, clean, learn a vocabulary, encode,
-train for a few steps, evaluate. What cannot fit is refused, with the largest that would.
+The trial (`trial.py`) does on a sample what the stages do on everything. What cannot fit is refused,
+with the largest that would.
 """
 
 import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
-from math import ceil, log2
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 
-from groundup.evaluate.language import score_language
-from groundup.generation.text import generate
 from groundup.model.config import ModelConfig
-from groundup.model.gpt import GPT
+from groundup.model.cost import parameter_count
 from groundup.model.presets import PRESETS, preset
-from groundup.recipe import documents
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.pretrain import model_config
 from groundup.recipe.run import stages
 from groundup.recipe.schema import Recipe
 from groundup.recipe.stages import Ledger, PeakMemory
+from groundup.recipe.trial import Trial
 from groundup.recipe.watch import Watcher
-from groundup.sources.read import Piece
-from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.config import TrainConfig
-from groundup.train.loop import start_run, train
+from groundup.train.loop import pick_device
 from groundup.train.memory import training_bytes
-from groundup.train.objectives import next_token
-from groundup.world.documents import spaced
 
-SAMPLE_BYTES = 16 << 20
-SAMPLE_SECONDS = 5.0
-TRIAL_SECONDS = 4.0
-# A part of the memory that is free now stays free: the figures are estimates.
+# A part of what is free now stays free: the figures are estimates.
 USABLE = 0.9
+# Hoffmann et al. 2022: where compute is short, 20 tokens of text for each parameter are best.
+TOKENS_PER_PARAMETER = 20
 
 
 @dataclass(frozen=True)
@@ -70,18 +57,96 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
-    """Try a recipe out and tell what its run in `out` will take."""
-    run = RunDirectory(out)
-    states = _states(recipe, run)
-    plan = Plan()
+    """Try a recipe out and tell what its run in `out` will take; nothing is written there."""
+    run, plan = RunDirectory(out), Plan()
     trial = Trial(recipe, run)
+    states = stage_states(recipe, run)
     for name, state in states.items():
         if state == "done":
             plan.stages.append(Estimate(name, "done"))
             continue
-        watcher.stage(name, "Trying on a sample.")
+        watcher.stage(name, "Trying it on a sample.")
+        if name == "pretrain" and (problem := memory_problem(trial.config, recipe.pretrain.train)):
+            plan.problems.append(problem)
+            need = sum(training_bytes(trial.config, recipe.pretrain.train).values())
+            plan.stages.append(Estimate(name, "todo", float("inf"), need, trial.model_disk()))
+            break
         with PeakMemory() as memory:
-            seconds, disk = getattr(trial, name)(plan)
+            seconds, disk = trial.measure(name)
         plan.stages.append(Estimate(name, "todo", seconds, memory.peak, disk))
     _check_disk(plan, out)
+    _note_text(plan, trial)
     return plan
+
+
+def stage_states(recipe: Recipe, run: RunDirectory) -> dict[str, str]:
+    """Which stages are done; after the first that is not, all others are to do as well."""
+    ledger, states = Ledger(run.ledger), {}
+    for stage in stages(recipe, run):
+        before_are_done = all(state == "done" for state in states.values())
+        done = before_are_done and ledger.state(stage) == "done"
+        states[stage.name] = "done" if done else "todo"
+    return states
+
+
+def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
+    """What to say if training cannot fit into the memory that is free, else None."""
+    free = USABLE * _free_memory(train)
+    need = sum(training_bytes(config, train).values())
+    if need <= free:
+        return None
+    return (
+        f"training needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
+        f"{_largest_that_fits(config, train, free)}"
+    )
+
+
+def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> str:
+    """The largest micro-batch for the model, or the largest preset where not even one window fits."""
+    for micro_batch in range(train.micro_batch, 0, -1):
+        smaller = train.model_copy(update={"micro_batch": micro_batch})
+        if sum(training_bytes(config, smaller).values()) <= free:
+            passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
+            return (
+                f"--pretrain.train.micro_batch {micro_batch} would fit (with "
+                f"--pretrain.train.grad_accumulation {passes} it learns the same)"
+            )
+    one = train.model_copy(update={"micro_batch": 1})
+    shapes = {name: preset(name, vocab_size=config.vocab_size) for name in PRESETS}
+    fitting = [n for n, c in shapes.items() if sum(training_bytes(c, one).values()) <= free]
+    if not fitting:
+        return "no preset fits: free some memory"
+    largest = max(fitting, key=lambda name: parameter_count(shapes[name]))
+    return f"the largest preset that fits is {largest} with --pretrain.train.micro_batch 1"
+
+
+def _free_memory(train: TrainConfig) -> int:
+    if pick_device(train.device).type == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
+
+
+def _check_disk(plan: Plan, out: Path) -> None:
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    need, free = sum(e.disk_bytes for e in plan.stages), shutil.disk_usage(there).free
+    if need > USABLE * free:
+        plan.problems.append(
+            f"the run writes {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "
+            f"{there}: choose another --out, or --pretrain.train.keep_checkpoints 1"
+        )
+
+
+def _note_text(plan: Plan, trial: Trial) -> None:
+    """Say how model and text fit together, where they do not."""
+    tokens, size = trial.tokens, parameter_count(trial.config)
+    if tokens and size * TOKENS_PER_PARAMETER > 20 * tokens:
+        plan.notes.append(
+            f"{tokens:,.0f} tokens of text for {size:,} parameters: at {TOKENS_PER_PARAMETER} tokens "
+            f"for each, this text trains {tokens / TOKENS_PER_PARAMETER:,.0f} from scratch. Choose a "
+            "smaller --pretrain.preset, or go on from a model with --pretrain.begin_from"
+        )
+    if tokens and trial.epochs > MOST_EPOCHS:
+        plan.notes.append(
+            f"the text will be read {trial.epochs:.0f} times; beyond about {MOST_EPOCHS} a model "
+            "learns little more from it (Muennighoff et al. 2023)"
+        )

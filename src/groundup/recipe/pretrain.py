@@ -127,21 +127,20 @@ def read_summary(out: Path) -> Summary:
 def training_windows(recipe: Recipe, run: RunDirectory, tokenizer: Tokenizer) -> MixedWindows:
     """The stream of windows to learn from: of one source, or of several in their shares."""
     tokens = training_tokens(run, tokenizer)
-    context_length = _config(recipe, tokenizer).context_length
+    context_length = model_config(recipe, tokenizer).context_length
     config = recipe.pretrain.windows
     windows = {name: Windows(part, context_length, config) for name, part in tokens.items()}
-    parts = {part.name: part for part in recipe.data.sources}
-    names = [name for name in tokens if name in parts]
+    parts = recipe.data.sources
     found = shares(
-        [len(tokens[name]) for name in tokens],
-        [parts[name].weight for name in names] or None,
-        [parts[name].tokens for name in names] or None,
+        [len(part) for part in tokens.values()],
+        [part.weight for part in parts],
+        [part.tokens for part in parts],
         recipe.data.temperature,
     )
-    return MixedWindows(windows, dict(zip(tokens, found, strict=True)), config.seed)
+    return MixedWindows(windows, dict(zip(tokens, found, strict=True)))
 
 
-def _config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
+def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
     """The model's configuration: that of the model to go on from, or the recipe's."""
     if recipe.pretrain.begin_from:
         return read_config(find(recipe.pretrain.begin_from))
@@ -151,7 +150,7 @@ def _config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT:
     if recipe.pretrain.begin_from:
         return load_model(find(recipe.pretrain.begin_from))
-    return GPT(_config(recipe, tokenizer))
+    return GPT(model_config(recipe, tokenizer))
 
 
 def _begin(model: GPT, config: PretrainConfig, out: Path, identity: str) -> Run:
@@ -182,7 +181,7 @@ def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
     train, begun = recipe.pretrain.train, recipe.pretrain.begin_from
     parts = [part.model_dump(exclude={"paths", "text_field"}) for part in recipe.data.sources]
     return {
-        "model": _config(recipe, tokenizer).model_dump(),
+        "model": model_config(recipe, tokenizer).model_dump(),
         "train": train.model_dump(exclude=FREE_SETTINGS),
         "windows": recipe.pretrain.windows.model_dump(),
         "tokenizer": tokenizer.fingerprint,
