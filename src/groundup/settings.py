@@ -5,7 +5,7 @@ docstring under each field. The same class reads a TOML section, the `--section.
 and writes the reference page, so that a default is written once.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -54,9 +54,31 @@ def _input_error(cls: type[BaseModel], error: ValidationError, where: str | None
 
 def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
     """The field names of the settings class found by walking `path` down from `cls`."""
+    found: Any = cls
     for name in path:
-        annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        cls = annotation
-    return list(cls.model_fields)
+        found = _below(found, name)
+    return list(found.model_fields) if _is_settings(found) else []
+
+
+def _below(annotation: Any, name: str) -> Any:
+    """What `name` leads to: the type of a class's field, of a list's items, or, in a union told apart
+    by a tag, the class that carries this tag."""
+    if _is_settings(annotation):
+        field = annotation.model_fields.get(name)
+        return field.annotation if field else None
+    if get_origin(annotation) is Annotated:
+        return _below(get_args(annotation)[0], name)
+    if get_origin(annotation) is list:
+        return get_args(annotation)[0]
+    return next((choice for choice in get_args(annotation) if _has_tag(choice, name)), None)
+
+
+def _is_settings(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _has_tag(annotation: Any, tag: str) -> bool:
+    """Whether a class has a field whose only value is `tag`."""
+    return _is_settings(annotation) and any(
+        get_args(field.annotation) == (tag,) for field in annotation.model_fields.values()
+    )
