@@ -62,18 +62,20 @@ def _zip_members(source: Source) -> Iterator[Source]:
     with source.open() as stream, open_zip(source, stream) as archive:
         for info in archive.infolist():
             if not info.is_dir():
+                yield _zip_member(archive, info, source)
 
-                def opened(info: zipfile.ZipInfo = info) -> Stream:
-                    if info.flag_bits & 1:
-                        raise source.unreadable(
-                            "encrypted", f"{info.filename!r} is encrypted",
-                            "unpack it with its password first",
-                        )  # fmt: skip
-                    with _damage(source):
-                        return _Unpacked(archive.open(info), source)
 
-                name = _zip_name(info)
-                yield Source(f"{source.where}/{name}", name, opened)
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: Source) -> Source:
+    def opened() -> Stream:
+        if info.flag_bits & 1:
+            fix = "unpack the archive with its password first"
+            raise member.unreadable("encrypted", "this member is encrypted", fix)
+        with _damage(member):
+            return _Unpacked(archive.open(info), member)
+
+    name = _zip_name(info)
+    member = Source(f"{source.where}/{name}", name, opened)
+    return member
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -96,14 +98,18 @@ def _tar_members(source: Source) -> Iterator[Source]:
     with stream, _damage(source), tarfile.open(fileobj=stream, mode="r|") as archive:
         for info in archive:
             if info.isfile():
-                name = info.name.removeprefix("./")
+                yield _tar_member(archive, info, source)
 
-                def opened(info: tarfile.TarInfo = info) -> Stream:
-                    member = archive.extractfile(info)
-                    assert member is not None  # it is a regular file
-                    return _Unpacked(member, source)
 
-                yield Source(f"{source.where}/{name}", name, opened)
+def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, source: Source) -> Source:
+    def opened() -> Stream:
+        content = archive.extractfile(info)
+        assert content is not None  # only directories and links have none
+        return _Unpacked(content, member)
+
+    name = info.name.removeprefix("./")
+    member = Source(f"{source.where}/{name}", name, opened)
+    return member
 
 
 def _checked(members: Iterator[Source], source: Source, report: Report) -> Iterator[Source]:

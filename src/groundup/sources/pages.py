@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 from groundup.errors import GroundupError
 from groundup.sources.archives import open_zip
 from groundup.sources.encodings import find_encoding, fits
-from groundup.sources.source import Source, open_seekable
+from groundup.sources.source import Source, Stream, open_seekable
 
 
 def html_text(source: Source) -> Iterator[str]:
@@ -25,8 +25,8 @@ def html_text(source: Source) -> Iterator[str]:
     with source.open() as stream:
         page = stream.read()
     with _parsing(source, "HTML page", "trafilatura"):
-        decoded = page.decode(_declared_encoding(page) or find_encoding(page, source))
-        text = trafilatura.extract(decoded, include_comments=False) or trafilatura.html2txt(decoded)
+        whole = _whole_page(page.decode(_declared_encoding(page) or find_encoding(page, source)))
+        text = trafilatura.extract(whole, include_comments=False) or trafilatura.html2txt(whole)
     if not text.strip():
         raise source.unreadable("no_text", "this page has no text", "leave it out")
     yield from text.splitlines(keepends=True)
@@ -34,15 +34,9 @@ def html_text(source: Source) -> Iterator[str]:
 
 def pdf_text(source: Source) -> Iterator[str]:
     """The text of a PDF, page by page (by pypdf)."""
-    import pypdf
-
     found = False
     with open_seekable(source) as stream, _parsing(source, "PDF", "pypdf"):
-        document = pypdf.PdfReader(cast("IO[bytes]", stream))
-        if document.is_encrypted and not document.decrypt(""):
-            raise source.unreadable(
-                "encrypted", "this PDF is encrypted", "save a copy without its password"
-            )
+        document = _open_pdf(stream, source)
         for page in document.pages:
             text = page.extract_text()
             found = found or bool(text.strip())
@@ -52,6 +46,22 @@ def pdf_text(source: Source) -> Iterator[str]:
             "no_text", "this PDF has no text: its pages are pictures, most likely scanned",
             "recognise the text first (OCR), for example with ocrmypdf",
         )  # fmt: skip
+
+
+def _open_pdf(stream: Stream, source: Source) -> Any:
+    """The parsed PDF, if it needs no password: many are encrypted with an empty one."""
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError
+
+    what = "this PDF is encrypted"
+    try:
+        document = PdfReader(cast("IO[bytes]", stream))
+        if document.is_encrypted and not document.decrypt(""):
+            raise source.unreadable("encrypted", what, "save a copy without its password")
+    except DependencyError as error:
+        fix = "install the package cryptography, or save a copy without a password"
+        raise source.unreadable("encrypted", f"{what}: {error}", fix) from error
+    return document
 
 
 def docx_text(source: Source) -> Iterator[str]:
@@ -85,6 +95,12 @@ def _blocks(container: Any) -> Iterator[str]:
                 yield "\t".join(" ".join(_blocks(cell)) for cell in cells)
         else:
             yield block.text
+
+
+def _whole_page(page: str) -> str:
+    """The page, its frame put around it if it is only a part: trafilatura finds nothing without."""
+    has_frame = re.search("<(html|body)", page, re.IGNORECASE)
+    return page if has_frame else f"<html><body>{page}</body></html>"
 
 
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w-]+)""", re.IGNORECASE)

@@ -40,7 +40,8 @@ class RemoteFile(io.RawIOBase):
         self.position = 0
         self.size: int | None = None
         self.tag: str | None = None
-        self._response: Any = self._persistently(self._connect)
+        self._response: Any = None
+        self._response = self._persistently(self._connect)
 
     def readinto(self, buffer: Any) -> int:
         if self.position == self.size or not len(buffer):
@@ -80,7 +81,7 @@ class RemoteFile(io.RawIOBase):
             try:
                 return act()
             except (OSError, http.client.HTTPException) as error:
-                self._response = None
+                self._disconnect()
                 self._raise_if_final(error)
                 reason = getattr(error, "reason", None) or error
         raise GroundupError(
@@ -90,7 +91,10 @@ class RemoteFile(io.RawIOBase):
 
     def _raise_if_final(self, error: Exception) -> None:
         """Waiting does not help against a file that is not there or not for us."""
-        if not isinstance(error, urllib.error.HTTPError) or error.code in _RETRIED_STATUSES:
+        if not isinstance(error, urllib.error.HTTPError):
+            return
+        error.close()
+        if error.code in _RETRIED_STATUSES:
             return
         if error.code in (401, 403):
             fix = "check that you may read it; for Hugging Face, set HF_TOKEN"
