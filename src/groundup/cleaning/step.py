@@ -8,7 +8,7 @@ it that every document still has a beginning.
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from groundup.settings import Settings
@@ -66,7 +66,7 @@ class Record:
         if text is not None:
             starts = not self._document_kept
             self._keep_document()
-            yield Piece(text, starts, piece.where)
+            yield replace(piece, text=text, starts_document=starts)
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values."""

@@ -13,6 +13,7 @@ from groundup.errors import GroundupError, nearest
 
 VERBS = {
     "quickstart": "build a small model from nothing in five minutes and talk to it",
+    "plan": "what a recipe's run will take on this machine",
     "run": "carry out a recipe: from text to a measured model",
     "tokenizer": "learn a vocabulary; turn text into token ids and back",
     "pretrain": "train a model on text",

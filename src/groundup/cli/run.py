@@ -1,32 +1,47 @@
 """`groundup run`"""
 
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
 from groundup.cli.main import Parser
 
 
-def main(arguments: list[str]) -> None:
-    from groundup.cli.flags import add_settings, given_settings
-    from groundup.recipe.schema import Recipe, merge, read_recipe, shipped_recipes
+def add_recipe(parser: Parser) -> None:
+    """The arguments that name a recipe and change it, for `run` and `plan`."""
+    from groundup.cli.flags import add_settings
+    from groundup.recipe.schema import Recipe, shipped_recipes
 
-    parser = Parser(
-        "run",
-        "groundup run shakespeare-modern --data shakespeare.txt --pretrain.train.steps 500",
-        description=f"Carry out a recipe. Shipped ones: {', '.join(shipped_recipes())}.",
-    )
-    parser.add_argument("recipe", help="a shipped recipe's name, or a TOML file")
+    shipped = ", ".join(shipped_recipes())
+    parser.add_argument("recipe", metavar="RECIPE", help=f"a TOML file, or one of: {shipped}")
     parser.add_argument("--out", help="run directory (runs/RECIPE)")
     parser.add_argument("--data", nargs="+", help="your files instead of the recipe's text")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     for name, field in Recipe.model_fields.items():
         add_settings(parser, name, field.annotation)  # type: ignore[arg-type]
-    parsed = parser.parse(arguments)
+
+
+def read_given_recipe(parsed: Namespace):
+    """The recipe that was named, with what was changed, and its run directory."""
+    from groundup.cli.flags import given_settings
+    from groundup.recipe.schema import merge, read_recipe
+
     overrides = given_settings(parsed)
     if parsed.data:
         overrides = merge(overrides, {"data": {"paths": parsed.data, "sources": []}})
     recipe = read_recipe(parsed.recipe, overrides)
-    out = Path(parsed.out or f"runs/{Path(parsed.recipe).stem}")
+    return recipe, Path(parsed.out or f"runs/{Path(parsed.recipe).stem}")
+
+
+def main(arguments: list[str]) -> None:
+    parser = Parser(
+        "run",
+        "groundup run shakespeare-modern --data shakespeare.txt --pretrain.train.steps 500",
+        description="Carry out a recipe; what is done already is not done again.",
+    )
+    add_recipe(parser)
+    parsed = parser.parse(arguments)
+    recipe, out = read_given_recipe(parsed)
 
     from groundup.cli.console import ConsoleWatcher, print_json
     from groundup.recipe.run import run_recipe

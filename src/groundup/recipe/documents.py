@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from groundup.cleaning.clean import clean
 from groundup.data.corpus import CorpusWriter, read_corpus
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory
@@ -53,12 +54,13 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
 
 def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
     """Write the clean documents of every source, and of the validation files if there are any, and
-    `corpus.json`: what went in and what cleaning changed."""
+    `corpus.json`: what went in and what each cleaning step did."""
     done = 0
+    pieces, records = clean(documents(data), data.clean)
     with atomic_directory(directory) as folder:
         writers: dict[str, CorpusWriter] = {}
         with ExitStack() as stack:
-            for piece in documents(data):
+            for piece in pieces:
                 if piece.source not in writers:
                     writer = CorpusWriter(folder / f"{piece.source}.parquet")
                     writers[piece.source] = stack.enter_context(writer)
@@ -67,13 +69,18 @@ def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
                 watcher.advanced(done, None)
         if not set(writers) - {VALIDATION}:
             raise InputError("cleaning left no document", "data.clean", "choose milder steps")
-        described = {"sources": {name: writer.described() for name, writer in writers.items()}}
-        (folder / "corpus.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+        described = {
+            "sources": {name: writer.described() for name, writer in writers.items()},
+            "cleaning": [record.to_json() for record in records],
+        }
+        (folder / "corpus.json").write_text(
+            json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8"
+        )
 
 
 def documents(data: DataConfig) -> Iterator[Piece]:
-    """The documents that a recipe's data names, each marked with its source; those for validation
-    come first, so that of two alike it is the other that goes."""
+    """The documents that a recipe's data names, as they are, each marked with its source; those for
+    validation come first, so that of two alike it is the other that cleaning leaves out."""
     if data.validation:
         yield from _marked(read_pieces(data.validation, data.text_field), VALIDATION)
     if data.is_world:
@@ -81,6 +88,19 @@ def documents(data: DataConfig) -> Iterator[Piece]:
         yield from (Piece(document.text, True, "sample world", WORLD) for document in told)
     for part in _sources(data):
         yield from _marked(read_pieces(part.paths, part.text_field), part.name)
+
+
+def source_bytes(data: DataConfig) -> int | None:
+    """The size of the files that a recipe's data names, as they lie on the disk; None where only
+    reading would tell (the sample world, the network)."""
+    paths = [*data.validation, *(path for part in _sources(data) for path in part.paths)]
+    files = [file for path in paths for file in _files(Path(path))]
+    known = paths and all(Path(path).exists() for path in paths)
+    return sum(file.stat().st_size for file in files) if known else None
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def read_index(directory: Path) -> dict[str, Any]:

@@ -5,8 +5,9 @@ with the largest that would.
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -28,6 +29,7 @@ from groundup.train.memory import training_bytes
 USABLE = 0.9
 # Hoffmann et al. 2022: where compute is short, 20 tokens of text for each parameter are best.
 TOKENS_PER_PARAMETER = 20
+MOST_EPOCHS = 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Estimate:
 
     name: str
     state: str
-    seconds: float = 0.0
+    seconds: float | None = 0.0
     memory_bytes: int = 0
     disk_bytes: int = 0
 
@@ -55,6 +57,27 @@ class Plan:
     def fits(self) -> bool:
         return not self.problems
 
+    @property
+    def seconds(self) -> float | None:
+        """Of all stages; None where one cannot be tried."""
+        times = [stage.seconds for stage in self.stages if stage.seconds is not None]
+        return sum(times) if len(times) == len(self.stages) else None
+
+    @property
+    def memory_bytes(self) -> int:
+        return max(stage.memory_bytes for stage in self.stages)
+
+    @property
+    def disk_bytes(self) -> int:
+        return sum(stage.disk_bytes for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        whole = {
+            name: getattr(self, name) for name in ("fits", "seconds", "memory_bytes", "disk_bytes")
+        }
+        return asdict(self) | whole
+
 
 def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
     """Try a recipe out and tell what its run in `out` will take; nothing is written there."""
@@ -69,7 +92,7 @@ def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
         if name == "pretrain" and (problem := memory_problem(trial.config, recipe.pretrain.train)):
             plan.problems.append(problem)
             need = sum(training_bytes(trial.config, recipe.pretrain.train).values())
-            plan.stages.append(Estimate(name, "todo", float("inf"), need, trial.model_disk()))
+            plan.stages.append(Estimate(name, "todo", None, need, trial.model_disk()))
             break
         with PeakMemory() as memory:
             seconds, disk = trial.measure(name)
@@ -128,7 +151,7 @@ def _free_memory(train: TrainConfig) -> int:
 
 def _check_disk(plan: Plan, out: Path) -> None:
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
-    need, free = sum(e.disk_bytes for e in plan.stages), shutil.disk_usage(there).free
+    need, free = plan.disk_bytes, shutil.disk_usage(there).free
     if need > USABLE * free:
         plan.problems.append(
             f"the run writes {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "

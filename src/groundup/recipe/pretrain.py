@@ -127,7 +127,7 @@ def read_summary(out: Path) -> Summary:
 def training_windows(recipe: Recipe, run: RunDirectory, tokenizer: Tokenizer) -> MixedWindows:
     """The stream of windows to learn from: of one source, or of several in their shares."""
     tokens = training_tokens(run, tokenizer)
-    context_length = model_config(recipe, tokenizer).context_length
+    context_length = model_config(recipe, tokenizer.vocab_size).context_length
     config = recipe.pretrain.windows
     windows = {name: Windows(part, context_length, config) for name, part in tokens.items()}
     parts = recipe.data.sources
@@ -140,17 +140,17 @@ def training_windows(recipe: Recipe, run: RunDirectory, tokenizer: Tokenizer) ->
     return MixedWindows(windows, dict(zip(tokens, found, strict=True)))
 
 
-def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
+def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
     """The model's configuration: that of the model to go on from, or the recipe's."""
     if recipe.pretrain.begin_from:
         return read_config(find(recipe.pretrain.begin_from))
-    return recipe.pretrain.model_for(tokenizer.vocab_size)
+    return recipe.pretrain.model_for(vocab_size)
 
 
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT:
     if recipe.pretrain.begin_from:
         return load_model(find(recipe.pretrain.begin_from))
-    return GPT(model_config(recipe, tokenizer))
+    return GPT(model_config(recipe, tokenizer.vocab_size))
 
 
 def _begin(model: GPT, config: PretrainConfig, out: Path, identity: str) -> Run:
@@ -181,7 +181,7 @@ def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
     train, begun = recipe.pretrain.train, recipe.pretrain.begin_from
     parts = [part.model_dump(exclude={"paths", "text_field"}) for part in recipe.data.sources]
     return {
-        "model": model_config(recipe, tokenizer).model_dump(),
+        "model": model_config(recipe, tokenizer.vocab_size).model_dump(),
         "train": train.model_dump(exclude=FREE_SETTINGS),
         "windows": recipe.pretrain.windows.model_dump(),
         "tokenizer": tokenizer.fingerprint,

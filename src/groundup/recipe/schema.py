@@ -7,6 +7,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from groundup.cleaning.clean import CleaningStep
 from groundup.data.windows import WindowConfig
 from groundup.errors import InputError, unknown
 from groundup.files import atomic_file
@@ -48,6 +49,9 @@ class DataConfig(Settings):
     temperature: PositiveFloat = 1.0
     """Where sources have neither weights nor budgets, their shares are size^(1/temperature): 1 as
     they are, higher more equal (Conneau et al. 2020)."""
+    clean: list[CleaningStep] = []
+    """What is done to every document before anything is learned from it: names of cleaning steps, or
+    tables such as { step = "length", fewest = 50 }, in their order."""
     validation: list[str] = []
     """Files for validation; without them a part of `paths` is kept for it."""
     validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)

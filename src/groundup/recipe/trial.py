@@ -1,27 +1,30 @@
 """A trial of a recipe: what each stage does, done on a sample, and reckoned up to the whole."""
 
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cached_property
 from math import log2
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy import ndarray
 
-from groundup.data.windows import evaluation_windows
+from groundup.cleaning.clean import clean
+from groundup.data.corpus import CorpusWriter
+from groundup.data.shards import write_shards
 from groundup.evaluate.language import score_language
 from groundup.generation.text import generate
 from groundup.model.config import ModelConfig
 from groundup.model.cost import parameter_count
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.documents import WORLD, clean_documents, read_source, source_bytes
-from groundup.recipe.encode import sources_of
+from groundup.recipe.documents import WORLD, documents, source_bytes
 from groundup.recipe.pretrain import model_config
-from groundup.recipe.schema import Recipe
-from groundup.sources.read import Piece
+from groundup.recipe.schema import DataConfig, Recipe
+from groundup.recipe.stages import Ledger
+from groundup.sources.read import read_pieces
+from groundup.sources.source import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import start_run, train
 from groundup.train.memory import AVERAGES
@@ -29,7 +32,215 @@ from groundup.train.objectives import next_token
 from groundup.world.documents import spaced
 
 SAMPLE_BYTES = 16 << 20
-SAMPLE_SECONDS = 5.0
+SAMPLE_SECONDS = 6.0
 TRAINING_SECONDS = 5.0
-# Clean text shrinks to about this share in Parquet with zstd.
-PACKED = 0.45
+FLOAT = 4
+
+
+class Trial:
+    """Measures stage by stage; a later stage's trial stands on what the earlier ones gave."""
+
+    def __init__(self, recipe: Recipe, run: RunDirectory):
+        self.recipe, self.run = recipe, run
+        self.finished = {name for name, r in Ledger(run.ledger).records.items() if r.finished}
+
+    def measure(self, name: str) -> tuple[float, int]:
+        """Seconds and bytes of disk that a stage will take."""
+        stages: dict[str, Callable[[], tuple[float, int]]] = {
+            "data": self._data, "tokenizer": self._tokenizer, "encode": self._encode,
+            "pretrain": self._pretrain, "evaluate": self._evaluate,
+        }  # fmt: skip
+        return stages[name]()
+
+    # The text
+
+    @cached_property
+    def sample(self) -> "Sample":
+        """Some of the documents, as many as a few seconds read."""
+        return Sample(self.recipe.data)
+
+    @cached_property
+    def scale(self) -> float:
+        """How many times the sample the whole text is."""
+        if self.sample.is_whole:
+            return 1.0
+        if self.recipe.data.is_world:
+            return self.recipe.data.world_documents / self.sample.documents
+        return max(1.0, (source_bytes(self.recipe.data) or 0) / self.sample.bytes)
+
+    @property
+    def text_bytes(self) -> float:
+        """The size of all clean text."""
+        return self.scale * self.sample.clean_bytes
+
+    @property
+    def tokens(self) -> float:
+        """The number of training tokens."""
+        kept = 1 if self.recipe.data.validation else 1 - self.recipe.data.validation_fraction
+        return kept * self.text_bytes / self.bytes_per_token
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        path = self.recipe.tokenizer.path
+        if path or "tokenizer" in self.finished:
+            return Tokenizer.load(path or self.run.tokenizer)
+        return self._learn(1)[0]
+
+    @cached_property
+    def bytes_per_token(self) -> float:
+        text = "".join(self.sample.texts)[: 1 << 20]
+        return len(text.encode()) / max(1, len(self.tokenizer.encode(text)))
+
+    def _data(self) -> tuple[float, int]:
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            with CorpusWriter(Path(folder) / "sample.parquet") as corpus:
+                for piece in self.sample.pieces:
+                    corpus.add(piece)
+            seconds = self.sample.seconds + time.perf_counter() - began
+            size = (Path(folder) / "sample.parquet").stat().st_size
+        return self.scale * seconds, int(self.scale * size)
+
+    def _learn(self, part: int) -> tuple[Tokenizer, float]:
+        """A vocabulary from a `part`-th of the sample, and the seconds it took."""
+        config, texts = self.recipe.tokenizer, self.sample.texts
+        began = time.perf_counter()
+        tokenizer = Tokenizer.train_from_iterator(
+            texts[: max(1, len(texts) // part)],
+            config.vocab_size,
+            config.special_tokens,
+            config.kind,
+        )
+        return tokenizer, time.perf_counter() - began
+
+    def _tokenizer(self) -> tuple[float, int]:
+        """Seconds grow with the text to some power below 1: new words become rare."""
+        if self.recipe.tokenizer.path:
+            return 0.0, 1 << 20
+        tokenizer, whole = self._learn(1)
+        self.__dict__.setdefault("tokenizer", tokenizer)
+        if self.sample.is_whole:
+            return whole, 1 << 20
+        power = log2(whole / self._learn(2)[1])
+        return whole * self.scale ** min(1.0, max(0.0, power)), 1 << 20
+
+    def _encode(self) -> tuple[float, int]:
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            special = self.recipe.data.is_world
+            write_shards(self.sample.pieces, self.tokenizer, Path(folder) / "tokens",
+                         allow_special=special)  # fmt: skip
+            seconds = time.perf_counter() - began
+            size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        return self.scale * seconds, int(self.scale * size)
+
+    # The model
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        vocab_size = self.recipe.tokenizer.vocab_size
+        if self.recipe.tokenizer.path:
+            vocab_size = self.tokenizer.vocab_size
+        return model_config(self.recipe, vocab_size)
+
+    @cached_property
+    def model(self) -> GPT:
+        return GPT(self.config)
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.pretrain.train.steps
+
+    @property
+    def epochs(self) -> float:
+        """How often the text will be read."""
+        config = self.recipe.pretrain.train
+        step = config.micro_batch * config.grad_accumulation * self.config.context_length
+        return self.steps * step / max(1.0, self.tokens)
+
+    def model_disk(self) -> int:
+        """Checkpoints, and one more while it is written, and the model."""
+        config = self.recipe.pretrain.train
+        weights = FLOAT * parameter_count(self.config)
+        checkpoint = weights * (1 + AVERAGES[config.optimizer])
+        return checkpoint * (config.keep_checkpoints + 1) + weights
+
+    def _pretrain(self) -> tuple[float, int]:
+        config = self.recipe.pretrain.train
+        training = self.steps * self._step_seconds()
+        if config.minutes is not None:
+            training = min(training, 60 * config.minutes)
+        validation = self.recipe.data.validation_fraction * self.text_bytes / self.bytes_per_token
+        evaluations = self.steps // config.eval_every if config.eval_every else 0
+        looked_at = evaluations * min(validation, config.eval_tokens) + validation
+        checkpoints = self.steps // config.checkpoint_every + 1
+        seconds = (
+            training
+            + looked_at * self._seconds_per_scored_token
+            + (evaluations + 1) * self._sample_seconds()
+            + checkpoints * self._checkpoint_seconds()
+        )
+        return seconds, self.model_disk()
+
+    def _step_seconds(self) -> float:
+        """The time of a training step once it runs smoothly."""
+        config = self.recipe.pretrain.train
+        batch = self._windows(config.micro_batch)
+        limits = {"steps": 3, "minutes": None, "warmup": 0.0, "learning_rate": 1e-6}
+        run = start_run(self.model, config.model_copy(update=limits))
+        train(run, lambda n: batch, next_token)
+        run.config = run.config.model_copy(
+            update={"steps": 10_000, "minutes": (run.state.seconds + TRAINING_SECONDS) / 60}
+        )
+        before = run.state.step, run.state.seconds
+        train(run, lambda n: batch, next_token)
+        return (run.state.seconds - before[1]) / (run.state.step - before[0])
+
+    @cached_property
+    def _seconds_per_scored_token(self) -> float:
+        windows = self._windows(16)
+        began = time.perf_counter()
+        score_language(self.model, iter(windows), 1.0)
+        return (time.perf_counter() - began) / windows[:, 1:].size
+
+    def _sample_seconds(self) -> float:
+        began = time.perf_counter()
+        generate(self.model, self.tokenizer, "a", max_new_tokens=64, seed=0)
+        return time.perf_counter() - began
+
+    def _checkpoint_seconds(self) -> float:
+        """Writing and syncing at 200 MB/s, which laptops' disks reach."""
+        size = FLOAT * parameter_count(self.config) * 3
+        return size / 200e6
+
+    def _windows(self, rows: int) -> ndarray:
+        shape = rows, self.config.context_length + 1
+        return np.random.default_rng(0).integers(self.config.vocab_size, size=shape)
+
+    def _evaluate(self) -> tuple[float, int]:
+        sizes = (sum(len(p.text.encode()) for p in read_pieces([path]))
+                 for path in self.recipe.evaluate.text)  # fmt: skip
+        return sum(sizes) / self.bytes_per_token * self._seconds_per_scored_token, 0
+
+
+class Sample:
+    """Documents drawn until the time or the room for a sample is used up, then cleaned."""
+
+    def __init__(self, data: DataConfig):
+        began = time.perf_counter()
+        drawn: list[Piece] = []
+        self.bytes, self.is_whole = 0, True
+        for piece in documents(data):
+            drawn.append(piece)
+            self.bytes += len(piece.text.encode())
+            if self.bytes > SAMPLE_BYTES or time.perf_counter() - began > SAMPLE_SECONDS:
+                self.is_whole = False
+                break
+        self.documents = sum(piece.starts_document for piece in drawn)
+        self.pieces = list(clean(drawn, data.clean)[0])
+        self.clean_bytes = sum(len(piece.text.encode()) for piece in self.pieces)
+        self.seconds = time.perf_counter() - began
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [spaced(p.text) if p.source == WORLD else p.text for p in self.pieces]

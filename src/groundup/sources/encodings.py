@@ -2,11 +2,10 @@
 
 import codecs
 from collections.abc import Iterator
-from pathlib import Path
 
 from charset_normalizer import from_bytes
 
-from groundup.errors import InputError
+from groundup.sources.source import Source, Stream
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
@@ -17,65 +16,82 @@ MARKS = {
 }
 
 
-def read_text(path: Path) -> Iterator[str]:
+def read_text(source: Source) -> Iterator[str]:
     """The text of a file in chunks of about a megabyte, its line ends as "\\n".
 
-    Raises `InputError` for a binary file, and for bytes that do not fit the file's encoding, with
-    their place.
+    Raises `UnreadableError` for a binary file, and for bytes that do not fit the file's encoding,
+    with their line.
     """
-    encoding = find_encoding(path)
-    decoder = codecs.getincrementaldecoder(encoding)()
-    done, held = 0, ""
-    with path.open("rb") as file:
-        while True:
-            chunk = file.read(CHUNK_BYTES)
+    with source.open() as stream:
+        sample = stream.read(SAMPLE_BYTES)
+        encoding = find_encoding(sample, source)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        held, line = "", 1
+        for chunk in _chunks(sample, stream):
             try:
                 text = held + decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                raise InputError(
-                    f"not valid {encoding}: {error.reason}", f"{path}, near byte {done + error.start}",
+                good = error.object[: error.start]
+                raise source.unreadable(
+                    "wrong_encoding",
+                    f"not valid {encoding}: {error.reason}: {error.object[error.start :][:20]!r}",
                     "convert the file to UTF-8, for example with iconv",
+                    line + good.decode(encoding, "ignore").count("\n"),
                 ) from error  # fmt: skip
-            done += len(chunk)
             # A carriage return at the end may be half of a line end.
             held = "\r" if chunk and text.endswith("\r") else ""
-            yield text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n")
-            if not chunk:
-                return
+            text = text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n")
+            line += text.count("\n")
+            yield text
 
 
-def find_encoding(path: Path) -> str:
-    """The encoding of a file: a byte order mark decides, else UTF-8 if it fits the file's beginning,
-    else what charset-normalizer finds; Chinese goes by its largest form, GB18030."""
-    with path.open("rb") as file:
-        sample = file.read(SAMPLE_BYTES)
+def _chunks(sample: bytes, stream: Stream) -> Iterator[bytes]:
+    """The sample, then the rest of the stream, then an empty chunk for the end."""
+    for start in range(0, len(sample), CHUNK_BYTES):
+        yield sample[start : start + CHUNK_BYTES]
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+    yield b""
+
+
+def find_encoding(sample: bytes, source: Source) -> str:
+    """The encoding of a file that begins with `sample`: a byte order mark decides, else UTF-8 if it
+    fits, else what charset-normalizer finds; Chinese goes by its largest form, GB18030."""
     for mark, encoding in MARKS.items():
         if sample.startswith(mark):
             return encoding
     if b"\0" in sample:
-        raise InputError(
-            "this is a binary file, not text", str(path), "give text files, or convert it to text"
+        raise source.unreadable(
+            "binary", "this is a binary file, not text", "give text files, or convert it to text"
         )
-    if _decodes(sample, "utf-8"):
+    if fits(sample, "utf-8"):
         return "utf-8"
-    if _decodes(sample, "gb18030") and _is_mostly_han(sample):
+    if fits(sample, "gb18030") and _is_mostly_han(sample):
         return "gb18030"
     # A cut in the middle of a character would mislead the detection: end at a line.
     whole_lines = sample[: sample.rfind(b"\n") + 1] or sample
     best = from_bytes(whole_lines).best()
     if best is None:
-        raise InputError(
-            "cannot tell the encoding of this file", str(path), "convert it to UTF-8 with iconv"
-        )
+        raise source.unreadable(
+            "wrong_encoding", f"cannot tell the encoding of this file: {_strange(sample)!r}",
+            "convert it to UTF-8 with iconv",
+        )  # fmt: skip
     return best.encoding
 
 
-def _decodes(sample: bytes, encoding: str) -> bool:
+def fits(sample: bytes, encoding: str) -> bool:
+    """True if the bytes are text in this encoding, a character cut at the end aside."""
     try:
         codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _strange(sample: bytes) -> bytes:
+    """The first bytes that are not plain ASCII."""
+    first = next((at for at, byte in enumerate(sample) if byte > 127), 0)
+    return sample[first : first + 20]
 
 
 def _is_mostly_han(sample: bytes) -> bool:

@@ -1,47 +1,50 @@
-"""Reading documents from files, folders and standard input, in pieces of bounded size."""
+"""Reading documents, wherever they are and whatever they are in, in pieces of bounded size."""
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import regex
 
-from groundup.errors import InputError, nearest
+from groundup.sources.archives import unpack
+from groundup.sources.damage import note_damage
 from groundup.sources.encodings import read_text
-from groundup.sources.tables import ROW_READERS, row_text
+from groundup.sources.find import find_sources
+from groundup.sources.pages import DOCUMENT_READERS
+from groundup.sources.problems import Report, UnreadableError, refuse
+from groundup.sources.source import Piece, Source
+from groundup.sources.tables import ROW_READERS
 
 PIECE_CHARACTERS = 1 << 20
 MOST_HELD = 16 << 20
-STANDARD_INPUT = "-"
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A document, or a part of a long one. `where` is its file, or "file:line"; `source` names the
-    part of a mixture that it belongs to, where there are several."""
+def read_pieces(
+    paths: Sequence[str | Path],
+    text_field: str | None = None,
+    on_problem: Report | None = None,
+) -> Iterator[Piece]:
+    """The documents of `paths`, in order.
 
-    text: str
-    starts_document: bool
-    where: str
-    source: str = ""
+    A path is a file, a folder (read whole, by name, hidden files left out), "-" for standard input,
+    `hf:owner/name[/config][:split]` for a dataset of the hub, or a URL, with its hash as
+    `#sha256=<hex>` if it is known. A row of a JSONL, JSON, CSV, TSV or Parquet file is a document
+    (its text is the field `text_field`, see `tables.text_columns`); an HTML, PDF or DOCX file is
+    one, and so is any other file of text; each of these may be in a gzip, zstd, zip or tar file.
+    Long documents come in pieces of about a million characters, cut where no word is.
 
-
-def read_pieces(paths: Sequence[str | Path], text_field: str | None = None) -> Iterator[Piece]:
-    """The documents of `paths`, in order; folders are read whole, by name, hidden files left out.
-
-    A text or Markdown file is one document, in pieces of about a million characters that are cut
-    where no word is; a row of a JSONL, JSON, CSV, TSV or Parquet file is one (its text is the field
-    `text_field`, see `tables.row_text`); "-" is standard input. Raises `InputError` for what is
-    missing, empty, binary, wrongly encoded or not readable.
+    What cannot be read is a `Problem`. The first one is raised as an `InputError`, unless there is
+    an `on_problem`: it is told every one, the bad row or the rest of the unreadable file is passed
+    over, and lines that look damaged are told as well. A path that does not exist is always an
+    `InputError`, a network that fails always a `GroundupError`.
     """
-    for path in _files(paths):
-        found = False
-        for piece in _read_file(path, text_field):
-            found = True
-            yield piece
-        if not found:
-            raise InputError("this file has no text", str(path), "remove it or fill it")
+    report = on_problem or refuse
+    for source in find_sources(paths):
+        for file in _reporting(unpack(source, report), source, report):
+            pieces = _reporting(_read_file(file, text_field, report), file, report)
+            yield from note_damage(pieces, file, report) if on_problem else pieces
 
 
 def split_point(text: str) -> int:
@@ -61,21 +64,34 @@ _LINE_START = regex.compile(r"(?r)\n(?=\S)")
 _WORD_END = regex.compile(r"(?r)\S(?= \S)")
 
 
-def _read_file(path: Path | None, text_field: str | None) -> Iterator[Piece]:
+def _reporting(items: Iterator[T], source: Source, report: Report) -> Iterator[T]:
+    """The items of a source up to where it cannot be read further, which is reported."""
     try:
-        if path is None:
-            yield from _pieces(_standard_input(), "standard input")
-        elif reader := ROW_READERS.get(path.suffix.lower()):
-            for number, row in reader(path):
-                text = row_text(row, text_field, f"{path}:{number}")
-                if text.strip():
-                    yield Piece(_without_surrogates(text), True, f"{path}:{number}")
-        else:
-            yield from _pieces(read_text(path), str(path))
+        yield from items
+    except UnreadableError as error:
+        report(error.problem)
     except PermissionError:
-        raise InputError(
-            "no permission to read this file", str(path), "change it with chmod"
-        ) from None
+        what = "no permission to read this file"
+        report(source.problem("no_permission", what, "change it with chmod"))
+
+
+def _read_file(source: Source, text_field: str | None, report: Report) -> Iterator[Piece]:
+    found = False
+    for piece in _file_pieces(source, text_field, report):
+        found = True
+        yield piece
+    if not found:
+        raise source.unreadable("no_text", "this file has no text", "remove it or fill it")
+
+
+def _file_pieces(source: Source, text_field: str | None, report: Report) -> Iterator[Piece]:
+    if rows := ROW_READERS.get(source.suffix):
+        for number, text in rows(source, text_field, report):
+            if text.strip():
+                yield Piece(_without_surrogates(text), True, f"{source.where}:{number}")
+    else:
+        read = DOCUMENT_READERS.get(source.suffix, read_text)
+        yield from _pieces(read(source), source.where)
 
 
 def _pieces(chunks: Iterable[str], where: str) -> Iterator[Piece]:
@@ -90,40 +106,6 @@ def _pieces(chunks: Iterable[str], where: str) -> Iterator[Piece]:
         yield Piece(held, first, where)
 
 
-def _standard_input() -> Iterator[str]:
-    while chunk := sys.stdin.read(PIECE_CHARACTERS):
-        yield chunk
-
-
 def _without_surrogates(text: str) -> str:
     """JSON can spell half of a character (\\ud83d); it becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _files(paths: Sequence[str | Path]) -> Iterator[Path | None]:
-    """Every file to read; None is standard input."""
-    if not paths:
-        raise InputError("no files to read", "--data", "name a file or a folder")
-    for given in paths:
-        path = Path(given)
-        if str(given) == STANDARD_INPUT:
-            yield None
-        elif path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if _is_visible(file, path)]
-            if not files:
-                raise InputError("this folder has no files", str(path), "put text files into it")
-            yield from files
-        elif path.exists():
-            yield path
-        else:
-            raise _missing(path)
-
-
-def _is_visible(file: Path, folder: Path) -> bool:
-    return file.is_file() and not any(p.startswith(".") for p in file.relative_to(folder).parts)
-
-
-def _missing(path: Path) -> InputError:
-    close = nearest(path.name, [other.name for other in path.parent.glob("*")])
-    hint = f"did you mean {path.parent / close}?" if close else "check the path"
-    return InputError("there is no such file or folder", str(path), hint)

@@ -1,120 +1,161 @@
-"""Files of rows, each row a document: JSONL, JSON, CSV, TSV and Parquet."""
+"""Files of rows, each row a document: JSONL, JSON, CSV, TSV and Parquet.
+
+Every reader yields (line or row number, text); a bad row is reported and passed over.
+"""
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet as parquet
 
-from groundup.errors import InputError, nearest
+from groundup.errors import nearest
 from groundup.sources.encodings import read_text
+from groundup.sources.problems import Report, UnreadableError
+from groundup.sources.source import Source, open_seekable
 
 # Where a row keeps its text, the first that it has; a conversation row is its parts in this order.
 TEXT_FIELDS = ("text", "content", "body", "document", "SMS", "review")
 PARTS = ("title", "instruction", "question", "prompt", "input", "output", "answer", "response")
 
 Row = Mapping[str, Any]
+RowTexts = Iterator[tuple[int, str]]
 
 
-def row_text(row: Row, text_field: str | None, where: str) -> str:
-    """The text of a row: its `text_field`; else its text, under its title if there is one; else its
-    question and answer, each on a line."""
-    if text_field is not None:
-        if text_field not in row:
-            close = nearest(text_field, row)
-            hint = f"did you mean {close!r}? " if close else ""
-            raise InputError(
-                f"this row has no field {text_field!r}", where, f"{hint}it has: {', '.join(row)}"
-            )
-        return str(row[text_field])
-    field = next((name for name in TEXT_FIELDS if name in row), None)
-    names = [name for name in PARTS if name in row] if field is None else ["title", field]
-    if field is None and not names:
-        raise InputError(
-            "cannot tell which field of this row is its text", where,
-            f"name it with --data.text_field; it has: {', '.join(row)}",
-        )  # fmt: skip
-    return "\n".join(str(row[name]) for name in names if row.get(name))
+def jsonl_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
+    """The text of each line that is not empty."""
+    for number, line in enumerate(_lines(source), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _object(line, source, number)
+            text = row_text(row, text_columns(row, text_field, source, number))
+        except UnreadableError as error:
+            report(error.problem)
+            continue
+        yield number, text
 
 
-def jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, row) for each line that is not empty."""
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            yield number, _object(line, f"{path}:{number}")
-
-
-def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(number, row) of a JSON list, or of one object."""
-    try:
-        content = json.loads("".join(read_text(path)))
-    except ValueError as error:
-        raise InputError(f"not valid JSON: {error}", str(path), "mend the file") from None
+def json_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
+    """The text of each row of a JSON list, or of one object."""
+    content = _json("".join(read_text(source)), source)
     for number, row in enumerate(content if isinstance(content, list) else [content], start=1):
-        if not isinstance(row, dict):
-            raise InputError(
-                f"row {number} is not an object", str(path), 'rows look like {"text": "…"}'
-            )
-        yield number, row
+        try:
+            if not isinstance(row, dict):
+                raise source.unreadable(
+                    "bad_json", f"row {number} is not an object: {str(row)[:80]!r}", _ROWS, number
+                )
+            text = row_text(row, text_columns(row, text_field, source, number))
+        except UnreadableError as error:
+            report(error.problem)
+            continue
+        yield number, text
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, row) of a CSV or TSV file whose first line names the columns."""
+def csv_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
+    """The text of each row of a CSV or TSV file, whose first line names the columns."""
     csv.field_size_limit(1 << 30)
-    is_tsv = path.suffix.lower() == ".tsv"
     # In tab-separated files a quotation mark is usually just that.
+    is_tsv = source.suffix == ".tsv"
     options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {}
-    reader = csv.DictReader(_lines(path), restkey="", **options)
+    reader = csv.DictReader(_lines(source), restkey="", **options)
     try:
+        if reader.fieldnames is None:
+            return
+        columns = text_columns(reader.fieldnames, text_field, source)
         for row in reader:
-            yield reader.line_num, {name: value for name, value in row.items() if name and value}
+            yield reader.line_num, row_text(row, columns)
     except csv.Error as error:
-        where = f"{path}:{reader.line_num}"
-        raise InputError(f"not valid CSV: {error}", where, "mend this line") from None
+        raise source.unreadable(
+            "bad_csv", f"not valid CSV: {error}", "mend this line", reader.line_num
+        ) from None
 
 
-def parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(row number, row), read batch by batch."""
+def parquet_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
+    """The text of each row, row group by row group; only the columns of the text are read."""
+    number = 0
     try:
-        number = 0
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
+        with open_seekable(source) as stream, parquet.ParquetFile(stream) as file:
+            columns = text_columns(file.schema_arrow.names, text_field, source)
+            for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row
+                    yield number, row_text(row, columns)
     except pyarrow.ArrowException as error:
-        raise InputError(f"not a valid Parquet file: {error}", str(path), "get it again") from None
+        raise source.unreadable(
+            "broken_file", f"not a valid Parquet file: {error}", "get it again"
+        ) from None
 
 
-ROW_READERS = {
-    ".jsonl": jsonl_rows,
-    ".ndjson": jsonl_rows,
-    ".json": json_rows,
-    ".csv": csv_rows,
-    ".tsv": csv_rows,
-    ".parquet": parquet_rows,
+ROW_READERS: dict[str, Callable[[Source, str | None, Report], RowTexts]] = {
+    ".jsonl": jsonl_texts,
+    ".ndjson": jsonl_texts,
+    ".json": json_texts,
+    ".csv": csv_texts,
+    ".tsv": csv_texts,
+    ".parquet": parquet_texts,
 }
 
 
-def _lines(path: Path) -> Iterator[str]:
+def row_text(row: Row, columns: Collection[str]) -> str:
+    """The text of a row: its `columns`, each on a line, the empty ones left out."""
+    return "\n".join(str(row[name]) for name in columns if row[name] not in (None, ""))
+
+
+def text_columns(
+    columns: Collection[str], text_field: str | None, source: Source, line: int | None = None
+) -> list[str]:
+    """Which columns of a row are its text: its `text_field`; else its text, under its title if there
+    is one; else its question and answer. Raises `UnreadableError`, which lists the columns."""
+    if text_field is not None:
+        if text_field in columns:
+            return [text_field]
+        close = nearest(text_field, columns)
+        what = f"there is no field {text_field!r}"
+        hint = f"did you mean {close!r}? " if close else ""
+    else:
+        field = next((name for name in TEXT_FIELDS if name in columns), None)
+        names = [name for name in (PARTS if field is None else ("title", field)) if name in columns]
+        if names:
+            return names
+        what = "cannot tell which field of a row is its text"
+        hint = "name it with --data.text_field; "
+    fix = f"{hint}it has: {', '.join(columns)}"
+    raise source.unreadable("no_text_field", what, fix, line)
+
+
+def _lines(source: Source) -> Iterator[str]:
     """The lines of a file, each with its line end, whatever its encoding."""
     held = ""
-    for chunk in read_text(path):
+    for chunk in read_text(source):
         *lines, held = (held + chunk).split("\n")
         yield from (line + "\n" for line in lines)
     if held:
         yield held
 
 
-def _object(line: str, where: str) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        what = f"not valid JSON: {error}: {line[:80]!r}"
-        raise InputError(what, where, "mend or remove this line") from None
+_ROWS = 'rows look like {"text": "…"}'
+
+
+def _object(line: str, source: Source, number: int) -> Row:
+    row = _json(line, source, number, is_cut=not line.endswith("\n"))
     if not isinstance(row, dict):
-        raise InputError(f"not a JSON object: {line[:80]!r}", where, 'rows look like {"text": "…"}')
+        raise source.unreadable("bad_json", f"not a JSON object: {line[:80]!r}", _ROWS, number)
     return row
+
+
+def _json(text: str, source: Source, line: int | None = None, is_cut: bool = False) -> Any:
+    """A JSON value. Half a row at the very end of a file (`is_cut`) is more than a bad row: the
+    rest of the file is missing."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if line is None:
+            line = getattr(error, "lineno", None)
+        what = f"not valid JSON: {error}: {text[:80]!r}"
+        if is_cut:
+            what = f"the file is cut in its last line: {what}"
+            raise source.unreadable("cut_file", what, "get the file again", line) from None
+        raise source.unreadable("bad_json", what, "mend or remove this line", line) from None
