@@ -1,6 +1,9 @@
 """Steps as a recipe names them, their run over a stream, and the record of it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,16 @@ def test_unknown_steps_and_settings_are_refused_with_the_nearest(step: object, s
     with pytest.raises(InputError) as error:
         Recipe.parse({"data": {"clean": ["repair", step]}}, "recipe.toml")
     assert all(part in str(error.value) for part in [*said, "recipe.toml"])
+
+
+def test_no_library_is_loaded_before_a_step_needs_it():
+    program = "import sys, groundup.cleaning.clean; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ).stdout.split()  # fmt: skip
+    assert "groundup.cleaning.personal" in loaded
+    assert not {"torch", "ftfy", "opencc", "py3langid", "phonenumbers", "stdnum"} & set(loaded)
 
 
 def test_the_record_counts_documents_and_characters_and_keeps_examples():

@@ -1,7 +1,7 @@
 """All cleaning steps, as a recipe writes them, and their run over a stream of documents."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -15,13 +15,11 @@ from groundup.cleaning.step import Record, Step
 from groundup.errors import nearest
 from groundup.sources.read import Piece
 
-STEPS: dict[str, type[Step]] = {
-    kind.name(): kind
-    for kind in (
-        Repair, Unicode, Width, Simplify, Boilerplate, Length, Repetition, Language,
-        ExactDuplicates, Personal,
-    )
-}  # fmt: skip
+AnyStep = (
+    Repair | Unicode | Width | Simplify | Boilerplate | Length | Repetition | Language
+    | ExactDuplicates | Personal
+)  # fmt: skip
+STEPS: dict[str, type[Step]] = {kind.name(): kind for kind in get_args(AnyStep)}
 
 
 def _named(value: Any) -> Any:
@@ -35,11 +33,7 @@ def _named(value: Any) -> Any:
     return values
 
 
-CleaningStep = Annotated[
-    Repair | Unicode | Width | Simplify | Boilerplate | Length | Repetition | Language
-    | ExactDuplicates | Personal,
-    Field(discriminator="step"), BeforeValidator(_named),
-]  # fmt: skip
+CleaningStep = Annotated[AnyStep, Field(discriminator="step"), BeforeValidator(_named)]
 """The type of a recipe's step: a name, or a table with the name under `step` and its settings."""
 
 

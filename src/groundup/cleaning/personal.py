@@ -81,7 +81,7 @@ def find_personal(
     found: list[Found] = []
     for kind in KINDS:  # in the order of certainty; what one has found, the next does not see
         if kind in kinds and _HINTS[kind](text):
-            spans = list(_phones(text, regions) if kind == "phone" else _FINDERS[kind](text))
+            spans = sorted(_phones(text, regions) if kind == "phone" else _FINDERS[kind](text))
             found += [Found(kind, start, end, text[start:end]) for start, end in spans]
             text = _hidden(text, spans)
     return sorted(found, key=lambda one: one.start)
