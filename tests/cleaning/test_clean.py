@@ -122,16 +122,15 @@ def test_steps_follow_each_other_and_each_has_its_record():
     assert [record.seen.documents for record in records] == [3, 3, 3, 3, 2, 1]
 
 
-# Lines that good documents share, rules and short answers apart: those are what the steps are for.
 @pytest.mark.parametrize("name", ["en/tinyshakespeare.txt", "zh/legal-qa.jsonl"])
 @pytest.mark.parametrize("step", STEPS)
 def test_real_clean_text_is_left_nearly_untouched(step: str, name: str, real_data: Path):
     documents = list(read_pieces([real_data / name]))[:300]
-    texts, record = cleaned(documents, step)
-    characters = sum(len(piece.text) for piece in documents)
-    assert record.seen.characters == characters
-    assert record.removed.documents <= 2
-    assert record.removed.characters <= 0.01 * characters
-    touched = sum(one != other.text for one, other in zip(texts, documents, strict=False))
-    if step in {"repair", "width", "personal", "boilerplate"}:
-        assert touched == 0 and record.examples == []
+    _, record = cleaned(documents, step)
+    assert record.seen.characters == sum(len(piece.text) for piece in documents)
+    if step == "unicode":  # a few lines end in spaces
+        assert record.removed.documents == 0 and record.removed.characters < 10
+    elif step == "repetition":  # one answer in 300 gives the same reason four times
+        assert record.removed.documents <= 1
+    else:
+        assert record.examples == []
