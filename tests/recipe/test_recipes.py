@@ -19,7 +19,8 @@ SHIPPED = sorted(path.stem for path in (ROOT / "recipes").glob("*.toml"))
 def test_a_shipped_recipe_is_read_by_its_name(name: str):
     written = tomllib.loads((ROOT / f"recipes/{name}.toml").read_text(encoding="utf-8"))
     recipe = read_recipe(name, {})
-    assert recipe.pretrain.train.steps == written["pretrain"]["train"]["steps"]
+    steps = written["pretrain"].get("train", {}).get("steps")
+    assert steps is None or recipe.pretrain.train.steps == steps
 
 
 def test_the_wheel_has_the_recipes(tmp_path: Path):

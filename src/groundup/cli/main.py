@@ -15,6 +15,7 @@ VERBS = {
     "quickstart": "build a small model from nothing in five minutes and talk to it",
     "plan": "what a recipe's run will take on this machine",
     "run": "carry out a recipe: from text to a measured model",
+    "data": "what a text is like: duplicates, personal data, leaks, problems",
     "tokenizer": "learn a vocabulary; turn text into token ids and back",
     "pretrain": "train a model on text",
     "evaluate": "measure a model on a text",

@@ -40,7 +40,10 @@ def main(arguments: list[str]) -> None:
 
 def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
     """The flags as the recipe they stand for."""
-    data = {"paths": parsed.data, "validation": parsed.val, "text_field": parsed.text_field}
+    from groundup.sources.find import keep_standard_input
+
+    paths = keep_standard_input(parsed.data, Path(parsed.out) / "data")
+    data = {"paths": paths, "validation": parsed.val, "text_field": parsed.text_field}
     tokenizer = {
         "path": parsed.tokenizer, "vocab_size": parsed.vocab_size, "kind": parsed.tokenizer_kind,
     }  # fmt: skip

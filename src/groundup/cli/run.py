@@ -25,12 +25,14 @@ def read_given_recipe(parsed: Namespace):
     """The recipe that was named, with what was changed, and its run directory."""
     from groundup.cli.flags import given_settings
     from groundup.recipe.schema import merge, read_recipe
+    from groundup.sources.find import keep_standard_input
 
+    out = Path(parsed.out or f"runs/{Path(parsed.recipe).stem}")
     overrides = given_settings(parsed)
     if parsed.data:
-        overrides = merge(overrides, {"data": {"paths": parsed.data, "sources": []}})
-    recipe = read_recipe(parsed.recipe, overrides)
-    return recipe, Path(parsed.out or f"runs/{Path(parsed.recipe).stem}")
+        paths = keep_standard_input(parsed.data, out / "data")
+        overrides = merge(overrides, {"data": {"paths": paths, "sources": []}})
+    return read_recipe(parsed.recipe, overrides), out
 
 
 def main(arguments: list[str]) -> None:

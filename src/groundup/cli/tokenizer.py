@@ -34,24 +34,28 @@ def train(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parsed = parser.parse(arguments)
 
+    import tempfile
     import time
+    from pathlib import Path
 
     from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.sources.find import keep_standard_input
     from groundup.sources.read import read_pieces
     from groundup.tokenizer.tokenizer import Tokenizer
 
     began = time.perf_counter()
-    with ConsoleWatcher() as watcher:
-        watcher.stage("Tokenizer", "Joining the most frequent neighbours, again and again.")
+    with ConsoleWatcher() as watcher, tempfile.TemporaryDirectory() as folder:
+        watcher.stage("tokenizer", "Joining the most frequent neighbours, again and again.")
+        paths = keep_standard_input(parsed.paths, Path(folder))
         tokenizer = Tokenizer.train(
-            parsed.paths, parsed.vocab_size, parsed.special, parsed.kind, watcher.advanced
+            paths, parsed.vocab_size, parsed.special, parsed.kind, watcher.advanced
         )
         tokenizer.save(parsed.out)
-    seconds = time.perf_counter() - began
-    size, tokens = 0, 0
-    for piece in read_pieces(parsed.paths):
-        size += len(piece.text.encode("utf-8", "replace"))
-        tokens += len(tokenizer.encode(piece.text))
+        seconds = time.perf_counter() - began
+        size, tokens = 0, 0
+        for piece in read_pieces(paths):
+            size += len(piece.text.encode("utf-8", "replace"))
+            tokens += len(tokenizer.encode(piece.text))
     figures = {
         "out": parsed.out, "vocab_size": tokenizer.vocab_size, "seconds": seconds, "bytes": size,
         "bytes_per_token": size / tokens,

@@ -35,7 +35,7 @@ class Survey:
         self.personal: Counter[str] = Counter()
         self.personal_places: list[dict[str, str]] = []
         self.lines: Counter[str] = Counter()
-        self.terms: Counter[str] = Counter({term: 0 for term in terms})
+        self.terms: Counter[str] = Counter(dict.fromkeys(terms, 0))
 
     def watch(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The same pieces, counted as they pass."""

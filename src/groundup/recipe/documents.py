@@ -11,6 +11,7 @@ from typing import Any
 
 from groundup.cleaning.clean import clean
 from groundup.data.corpus import CorpusWriter, read_corpus
+from groundup.data.survey import Survey
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory
 from groundup.recipe.directory import RunDirectory
@@ -57,6 +58,9 @@ def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
     `corpus.json`: what went in and what each cleaning step did."""
     done = 0
     pieces, records = clean(documents(data), data.clean)
+    survey = Survey()
+    if not data.is_world:
+        pieces = survey.watch(pieces)
     with atomic_directory(directory) as folder:
         writers: dict[str, CorpusWriter] = {}
         with ExitStack() as stack:
@@ -72,6 +76,7 @@ def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
         described = {
             "sources": {name: writer.described() for name, writer in writers.items()},
             "cleaning": [record.to_json() for record in records],
+            "survey": None if data.is_world else survey.to_json(),
         }
         (folder / "corpus.json").write_text(
             json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8"

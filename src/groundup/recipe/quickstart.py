@@ -20,21 +20,7 @@ from groundup.world.documents import held_out_questions
 from groundup.world.question import LEVELS, TASKS, Question
 from groundup.world.words import LANGUAGES
 
-QUICKSTART: dict[str, Any] = {
-    "tokenizer": {
-        "vocab_size": 1536,
-        "special_tokens": ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
-    },
-    "data": {"validation_fraction": 0.01},
-    "pretrain": {
-        "preset": "nano",
-        "model": {"context_length": 256, "short_conv": 4},
-        "windows": {"order": "sequential", "align_documents": True},
-        "train": {"micro_batch": 8, "learning_rate": 5e-3, "answer_weight": 30.0},
-        "prompt": "<|user|> Mia is in the garden. Tom has a red ball. Where is Mia?<|end|>"
-        "<|assistant|>",
-    },
-}
+QUICKSTART = "quickstart"
 # A document of the sample world as windows of the quickstart read it, some twice.
 TOKENS_PER_DOCUMENT = 100
 # Share of the minutes that goes to training; the rest makes the data and examines the model.
@@ -66,7 +52,7 @@ class Exam:
 def world_recipe(minutes: float, overrides: dict[str, Any]) -> Recipe:
     """The quickstart's recipe with as much data and as many steps as this machine gets through:
     a few seconds of the real training step tell how fast it is."""
-    recipe = parse_recipe(merge(QUICKSTART, overrides))
+    recipe = read_recipe(QUICKSTART, overrides)
     config = recipe.pretrain
     window = config.model_for(recipe.tokenizer.vocab_size).context_length
     training_minutes = minutes * TRAINING_SHARE
@@ -77,7 +63,7 @@ def world_recipe(minutes: float, overrides: dict[str, Any]) -> Recipe:
         # The minutes only hold back a machine that has become slower than it was in the trial.
         "pretrain": {"train": {"steps": steps, "minutes": training_minutes}},
     }
-    return parse_recipe(merge(merge(QUICKSTART, sized), overrides))
+    return read_recipe(QUICKSTART, merge(sized, overrides))
 
 
 def measure_speed(recipe: Recipe, seconds: float = 3.0) -> float:

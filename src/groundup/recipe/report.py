@@ -1,107 +1,161 @@
-"""`report.html`: the page that remains of a run, in one file without scripts or network."""
+"""`report.html`: the page that remains of a run: which text and code made this weight, and how."""
 
-import html
-import io
-import platform
+from typing import Any
 
-import matplotlib
-import numpy
-import torch
-
+from groundup import page
 from groundup.evaluate.language import LanguageScore
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.schema import Recipe
+from groundup.recipe.documents import read_index
+from groundup.recipe.pretrain import Summary
+from groundup.recipe.provenance import provenance
+from groundup.recipe.schema import Recipe, ReportConfig
 from groundup.recipe.stages import Record
+from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.metrics import read_metrics
 
-matplotlib.use("svg")
-from matplotlib import pyplot  # noqa: E402  (after the backend is chosen)
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
-pre {{ background: #f4f4f4; padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: left }}
-svg {{ max-width: 100%; height: auto }}
-</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
+JOULES_PER_KWH = 3.6e6
+LONGEST_SHOWN = 40
 
 
 def write_report(
-    recipe: Recipe, run: RunDirectory, records: dict[str, Record], scores: dict[str, LanguageScore]
+    recipe: Recipe,
+    run: RunDirectory,
+    records: dict[str, Record],
+    summary: Summary,
+    scores: dict[str, LanguageScore],
 ) -> None:
     """Write the report of a finished run."""
     rows = read_metrics(run.pretrain / "metrics.jsonl")
-    evaluations = [row for row in rows if "sample" in row]
     parts = [
-        "<h2>Loss</h2>", _loss_curve(rows),
-        "<h2>Evaluations</h2>", _table(
-            ["step", "seconds", "validation loss", "bits per byte"],
-            [[row["step"], f"{row['seconds']:.0f}", _number(row.get("val_loss")),
-              _number(row.get("val_bits_per_byte"))] for row in evaluations],
-        ),
-        *_scores(scores),
-        "<h2>Samples over time</h2>",
-        *(f"<h3>step {row['step']}</h3><pre>{html.escape(row['sample'])}</pre>"
-          for row in evaluations),
-        "<h2>Time</h2>", _table(
-            ["stage", "seconds", "memory"],
-            [[name, f"{r.seconds:.1f}", f"{r.memory_bytes / 1e9:.2f} GB"]
-             for name, r in records.items()],
-        ),
-        "<h2>Versions</h2>", _table(["what", "version"], _versions()),
-        "<h2>Settings</h2>", f"<pre>{html.escape(recipe.model_dump_json(indent=2))}</pre>",
-    ]  # fmt: skip
+        *_result(summary, scores),
+        *_data(read_index(run.corpus), summary),
+        *_tokenizer(run),
+        page.heading("Loss"),
+        page.figure(lambda axes: _draw_losses(axes, rows)),
+        *_evaluations([row for row in rows if "sample" in row]),
+        *_costs(records, recipe.report),
+        page.heading("Which text and code made this model"),
+        page.table(["what", "which"], provenance(run, summary)),
+        page.heading("Settings"),
+        page.preformatted(recipe.model_dump_json(indent=2)),
+    ]
     with atomic_file(run.report) as file:
-        title = f"Run {html.escape(run.path.name)}"
-        file.write(PAGE.format(title=title, body="\n".join(parts)))
+        file.write(page.page(f"Run {run.path.name}", parts))
 
 
-def _loss_curve(rows: list[dict]) -> str:
-    """The training and validation loss over the steps, as SVG."""
-    training = [(row["step"], row["loss"]) for row in rows if "loss" in row]
-    validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]
-    figure, axes = pyplot.subplots(figsize=(8, 4))
-    for points, label, style in ((training, "training", "-"), (validation, "validation", "o-")):
+def _result(summary: Summary, scores: dict[str, LanguageScore]) -> list[str]:
+    figures = [
+        ["parameters", f"{summary.parameters:,}"],
+        ["steps", f"{summary.steps:,}"],
+        ["tokens seen", f"{summary.tokens:,}"],
+        ["seconds of training", f"{summary.seconds:.1f}"],
+        ["validation loss (nats per token)", _number(summary.val_loss)],
+        ["validation bits per byte", _number(summary.val_bits_per_byte)],
+    ]
+    parts = [page.heading("The model"), page.table(["what", "how much"], figures)]
+    if scores:
+        rows = [
+            [path, _number(score.bits_per_byte), _number(score.perplexity)]
+            for path, score in scores.items()
+        ]
+        parts.append(page.heading("On other texts", 3))
+        parts.append(page.table(["text", "bits per byte", "perplexity"], rows))
+    return parts
+
+
+def _data(index: dict[str, Any], summary: Summary) -> list[str]:
+    """What was read, what cleaning did to it, and what was really drawn."""
+    parts = [page.heading("Data")]
+    rows = [
+        [name, f"{of['documents']:,}", f"{of['bytes']:,}", of["checksum"]]
+        for name, of in index["sources"].items()
+    ]
+    parts.append(page.table(["source", "documents", "bytes", "checksum"], rows))
+    if survey := index.get("survey"):
+        rows = [[name, survey[name]] for name in ("languages", "lengths", "pii") if survey[name]]
+        parts.append(page.table(["what", "found"], rows))
+    drawn = [
+        [name, f"{of['windows']:,.0f}", f"{of['tokens']:,.0f}", f"{of['epochs']:.2f}"]
+        for name, of in summary.drawn.items()
+    ]
+    parts.append(page.heading("What was drawn in training", 3))
+    parts.append(page.table(["source", "windows", "tokens", "times its text"], drawn))
+    for record in index["cleaning"]:
+        parts += _cleaning(record)
+    return parts
+
+
+def _cleaning(record: dict[str, Any]) -> list[str]:
+    counts = [
+        [name, f"{record[name]['documents']:,}", f"{record[name]['characters']:,}"]
+        for name in ("seen", "changed", "removed")
+    ]
+    examples = [
+        [example["where"], example["before"], "(left out)" if example["after"] is None else example["after"]]
+        for example in record["examples"]
+    ]  # fmt: skip
+    parts = [
+        page.heading(f"Cleaning: {record['step']}", 3),
+        page.table(["", "documents", "characters"], counts),
+    ]
+    return parts + [page.table(["where", "before", "after"], examples)] if examples else parts
+
+
+def _tokenizer(run: RunDirectory) -> list[str]:
+    tokenizer = Tokenizer.load(run.tokenizer)
+    by_length = sorted(tokenizer.vocabulary.tokens.values(), key=len, reverse=True)
+    longest = " ".join(repr(t.decode("utf-8", "replace")) for t in by_length[:LONGEST_SHOWN])
+    return [
+        page.heading("Tokenizer"),
+        page.paragraph(f"{tokenizer.vocab_size:,} token ids; the longest tokens:"),
+        page.preformatted(longest),
+    ]
+
+
+def _draw_losses(axes: Any, rows: list[dict[str, Any]]) -> None:
+    for name, label, style in (("loss", "training", "-"), ("val_loss", "validation", "o-")):
+        points = [(row["step"], row[name]) for row in rows if name in row]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1, markersize=4)
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
     axes.legend()
-    axes.grid(alpha=0.3)
-    drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", bbox_inches="tight")
-    pyplot.close(figure)
-    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
 
 
-def _scores(scores: dict[str, LanguageScore]) -> list[str]:
-    if not scores:
-        return []
-    rows = [[path, _number(s.bits_per_byte), _number(s.perplexity)] for path, s in scores.items()]
-    return ["<h2>Other texts</h2>", _table(["text", "bits per byte", "perplexity"], rows)]
-
-
-def _versions() -> list[list[str]]:
-    return [
-        ["Python", platform.python_version()], ["torch", torch.__version__],
-        ["numpy", numpy.__version__], ["machine", f"{platform.machine()} {platform.system()}"],
-        ["threads", str(torch.get_num_threads())],
+def _evaluations(rows: list[dict[str, Any]]) -> list[str]:
+    table = [
+        [row["step"], f"{row['seconds']:.0f}", _number(row.get("val_loss")),
+         _number(row.get("val_bits_per_byte"))]
+        for row in rows
     ]  # fmt: skip
+    parts = [
+        page.heading("Evaluations"),
+        page.table(["step", "seconds", "validation loss", "bits per byte"], table),
+        page.heading("Samples over time"),
+    ]
+    for row in rows:
+        parts += [page.heading(f"step {row['step']}", 3), page.preformatted(row["sample"])]
+    return parts
+
+
+def _costs(records: dict[str, Record], config: ReportConfig) -> list[str]:
+    """Time and memory as measured; energy and cost reckoned from the machine's power."""
+    rows = []
+    for name, record in records.items():
+        kwh = record.seconds * config.watts / JOULES_PER_KWH
+        rows.append([
+            name, f"{record.seconds:.1f}", f"{record.memory_bytes / 1e9:.2f} GB", f"{kwh:.4f}",
+            f"{kwh * config.price_per_kwh:.4f}",
+        ])  # fmt: skip
+    return [
+        page.heading("Time, memory, energy"),
+        page.table(["stage", "seconds", "memory", "kWh", "cost"], rows),
+        page.paragraph(
+            f"Energy and cost are estimates: {config.watts:g} W, {config.price_per_kwh:g} per kWh."
+        ),
+    ]
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _table(header: list[str], rows: list[list]) -> str:
-    def row(cells: list, kind: str) -> str:
-        inside = "".join(f"<{kind}>{html.escape(str(cell))}</{kind}>" for cell in cells)
-        return f"<tr>{inside}</tr>"
-
-    return f"<table>{row(header, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"

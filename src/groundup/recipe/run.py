@@ -68,7 +68,7 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
         finished = Finished(
             run, ledger.records, pretrain.read_summary(run.pretrain), evaluate.read_scores(run)
         )
-        write_report(recipe, run, finished.records, finished.scores)
+        write_report(recipe, run, finished.records, finished.summary, finished.scores)
     return finished
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from groundup.cleaning.clean import CleaningStep
 from groundup.data.windows import WindowConfig
@@ -54,6 +61,8 @@ class DataConfig(Settings):
     tables such as { step = "length", fewest = 50 }, in their order."""
     validation: list[str] = []
     """Files for validation; without them a part of `paths` is kept for it."""
+    against: list[str] = []
+    """Test or exam files: documents that stand in them, exactly or nearly, are told of as leaks."""
     validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
     """The part kept: by document, or the end of a single text."""
     text_field: str | None = None
@@ -121,6 +130,15 @@ class EvaluateConfig(Settings):
     """Files to measure bits per byte on."""
 
 
+class ReportConfig(Settings):
+    """What the report reckons energy and cost with."""
+
+    watts: PositiveFloat = 45.0
+    """Power of the machine at work: about 45 for a laptop; for a GPU, its own and 100 more."""
+    price_per_kwh: NonNegativeFloat = 0.3
+    """In your currency."""
+
+
 class Recipe(Settings):
     """One whole life of a model."""
 
@@ -128,6 +146,7 @@ class Recipe(Settings):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pretrain: PretrainConfig = PretrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
 
 
 def read_recipe(name: str, overrides: dict[str, Any]) -> Recipe:

@@ -1,11 +1,13 @@
 """From what the user names to sources: files, folders, datasets of the hub, URLs."""
 
 import io
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from groundup.errors import InputError, nearest
+from groundup.files import atomic_file
 from groundup.sources.source import Source, local_source
 
 STANDARD_INPUT = "-"
@@ -38,6 +40,21 @@ def _named(given: str | Path) -> Iterator[Source]:
         yield local_source(path)
     else:
         raise _missing(path)
+
+
+def keep_standard_input(paths: Sequence[str | Path], folder: Path) -> list[str]:
+    """`paths` with "-" replaced by a file in `folder` that holds what came in: standard input can be
+    read only once, and a run reads its text again."""
+    if STANDARD_INPUT not in map(str, paths):
+        return [str(path) for path in paths]
+    kept = folder / "standard-input.txt"
+    with _standard_input() as stream:
+        first = stream.read(1 << 20)
+        if first or not kept.exists():  # a run that goes on need not be told its text again
+            with atomic_file(kept, "wb") as file:
+                file.write(first)
+                shutil.copyfileobj(stream, file)
+    return [str(kept) if str(path) == STANDARD_INPUT else str(path) for path in paths]
 
 
 def _standard_input() -> io.BufferedReader:

@@ -1,5 +1,6 @@
 """Reading documents, wherever they are and whatever they are in, in pieces of bounded size."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -8,15 +9,17 @@ import regex
 
 from groundup.sources.archives import unpack
 from groundup.sources.damage import note_damage
-from groundup.sources.encodings import read_text
+from groundup.sources.encodings import SAMPLE_BYTES, find_encoding, read_text
 from groundup.sources.find import find_sources
 from groundup.sources.pages import DOCUMENT_READERS
-from groundup.sources.problems import Report, UnreadableError, refuse
+from groundup.sources.problems import Problem, Report, UnreadableError, refuse
 from groundup.sources.source import Piece, Source
 from groundup.sources.tables import ROW_READERS
 
 PIECE_CHARACTERS = 1 << 20
 MOST_HELD = 16 << 20
+# Kinds of file whose bytes are in no text encoding.
+BINARY_KINDS = {".pdf", ".docx", ".parquet"}
 
 T = TypeVar("T")
 
@@ -45,6 +48,25 @@ def read_pieces(
         for file in _reporting(unpack(source, report), source, report):
             pieces = _reporting(_read_file(file, text_field, report), file, report)
             yield from note_damage(pieces, file, report) if on_problem else pieces
+
+
+def file_encodings(paths: Sequence[str | Path]) -> dict[str, int]:
+    """How many files of text there are in each encoding, packed ones included."""
+    found: Counter[str] = Counter()
+    for source in find_sources(paths):
+        for file in _reporting(unpack(source, _pass_over), source, _pass_over):
+            if file.suffix not in BINARY_KINDS:
+                found.update(_reporting(_encoding(file), file, _pass_over))
+    return dict(found.most_common())
+
+
+def _encoding(source: Source) -> Iterator[str]:
+    with source.open() as stream:
+        yield find_encoding(stream.read(SAMPLE_BYTES), source)
+
+
+def _pass_over(problem: Problem) -> None:
+    """For readers who only want what can be read."""
 
 
 def split_point(text: str) -> int:
