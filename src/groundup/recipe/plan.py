@@ -9,24 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-import torch
-
-from groundup.model.config import ModelConfig
 from groundup.model.cost import parameter_count
-from groundup.model.presets import PRESETS, preset
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.run import stages
 from groundup.recipe.schema import Recipe
 from groundup.recipe.stages import Ledger, PeakMemory
 from groundup.recipe.trial import Trial
 from groundup.recipe.watch import Watcher
-from groundup.train.config import TrainConfig
-from groundup.train.loop import pick_device
-from groundup.train.memory import training_bytes
+from groundup.train.memory import USABLE, memory_problem, training_bytes
 
-# A part of what is free now stays free: the figures are estimates.
-USABLE = 0.9
 # Hoffmann et al. 2022: where compute is short, 20 tokens of text for each parameter are best.
 TOKENS_PER_PARAMETER = 20
 MOST_EPOCHS = 4
@@ -110,43 +101,6 @@ def stage_states(recipe: Recipe, run: RunDirectory) -> dict[str, str]:
         done = before_are_done and ledger.state(stage) == "done"
         states[stage.name] = "done" if done else "todo"
     return states
-
-
-def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
-    """What to say if training cannot fit into the memory that is free, else None."""
-    free = USABLE * _free_memory(train)
-    need = sum(training_bytes(config, train).values())
-    if need <= free:
-        return None
-    return (
-        f"training needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
-        f"{_largest_that_fits(config, train, free)}"
-    )
-
-
-def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> str:
-    """The largest micro-batch for the model, or the largest preset where not even one window fits."""
-    for micro_batch in range(train.micro_batch, 0, -1):
-        smaller = train.model_copy(update={"micro_batch": micro_batch})
-        if sum(training_bytes(config, smaller).values()) <= free:
-            passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
-            return (
-                f"--pretrain.train.micro_batch {micro_batch} would fit (with "
-                f"--pretrain.train.grad_accumulation {passes} it learns the same)"
-            )
-    one = train.model_copy(update={"micro_batch": 1})
-    shapes = {name: preset(name, vocab_size=config.vocab_size) for name in PRESETS}
-    fitting = [n for n, c in shapes.items() if sum(training_bytes(c, one).values()) <= free]
-    if not fitting:
-        return "no preset fits: free some memory"
-    largest = max(fitting, key=lambda name: parameter_count(shapes[name]))
-    return f"the largest preset that fits is {largest} with --pretrain.train.micro_batch 1"
-
-
-def _free_memory(train: TrainConfig) -> int:
-    if pick_device(train.device).type == "cuda":
-        return torch.cuda.mem_get_info()[0]
-    return psutil.virtual_memory().available
 
 
 def _check_disk(plan: Plan, out: Path) -> None:

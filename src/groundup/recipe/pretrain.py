@@ -35,6 +35,7 @@ from groundup.train.checkpoint import (
     saved_identity,
 )
 from groundup.train.loop import Objective, Run, start_run, train
+from groundup.train.memory import memory_problem
 from groundup.train.metrics import MetricsFile
 from groundup.train.objectives import next_token, weighted_answers
 from groundup.weights.directory import find, load_model, read_config, save, weights_checksum
@@ -91,6 +92,8 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     tokenizer = Tokenizer.load(run.tokenizer)
     windows = training_windows(recipe, run, tokenizer)
     validation = validation_tokens(run, tokenizer)
+    if problem := memory_problem(model_config(recipe, tokenizer.vocab_size), config.train):
+        raise InputError(problem, "pretrain", "`groundup plan` says what a run takes")
     torch.manual_seed(config.train.seed)
     model = _model(recipe, tokenizer)
     identity = _hash(decisive(recipe, run))

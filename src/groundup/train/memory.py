@@ -5,17 +5,23 @@ autograd would keep for the backward pass is added up. So the figure holds for e
 be made of, and for models far larger than this machine.
 """
 
+import psutil
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from groundup.model.config import ModelConfig
+from groundup.model.cost import parameter_count
 from groundup.model.gpt import GPT
+from groundup.model.presets import PRESETS, preset
 from groundup.train.config import TrainConfig
+from groundup.train.loop import pick_device
 from groundup.train.objectives import Objective, next_token
 
 # Numbers that an optimiser keeps for each weight.
 AVERAGES = {"adamw": 2, "muon": 1}
+# A part of what is free now stays free: the figures are estimates.
+USABLE = 0.9
 
 
 def training_bytes(
@@ -36,6 +42,43 @@ def training_bytes(
         "optimizer": averages,
         "activations": activations,
     }
+
+
+def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
+    """What to say if training cannot fit into the memory that is free, else None."""
+    free = USABLE * _free_memory(train)
+    need = sum(training_bytes(config, train).values())
+    if need <= free:
+        return None
+    return (
+        f"training needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
+        f"{_largest_that_fits(config, train, free)}"
+    )
+
+
+def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> str:
+    """The largest micro-batch for the model, or the largest preset where not even one window fits."""
+    for micro_batch in range(train.micro_batch, 0, -1):
+        smaller = train.model_copy(update={"micro_batch": micro_batch})
+        if sum(training_bytes(config, smaller).values()) <= free:
+            passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
+            return (
+                f"a train.micro_batch of {micro_batch} would fit (with a "
+                f"train.grad_accumulation of {passes} it learns the same)"
+            )
+    one = train.model_copy(update={"micro_batch": 1})
+    shapes = {name: preset(name, vocab_size=config.vocab_size) for name in PRESETS}
+    fitting = [n for n, c in shapes.items() if sum(training_bytes(c, one).values()) <= free]
+    if not fitting:
+        return "no preset fits: free some memory"
+    largest = max(fitting, key=lambda name: parameter_count(shapes[name]))
+    return f"the largest preset that fits is {largest} with a train.micro_batch of 1"
+
+
+def _free_memory(train: TrainConfig) -> int:
+    if pick_device(train.device).type == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
 
 
 def _kept_for_backward(model: GPT, ids: Tensor, objective: Objective) -> int:
