@@ -25,7 +25,9 @@ def test_a_plan_names_all_stages_and_after_the_run_all_are_done(story: Path, tmp
     assert plan["fits"] and not (tmp_path / "run").exists(), "planning writes nothing"
     assert [stage["state"] for stage in plan["stages"]] == ["todo"] * 5
     pretrain = next(stage for stage in plan["stages"] if stage["name"] == "pretrain")
-    assert pretrain["seconds"] > 0 and pretrain["memory_bytes"] > 1e8 and pretrain["disk_bytes"] > 1e6
+    assert (
+        pretrain["seconds"] > 0 and pretrain["memory_bytes"] > 1e8 and pretrain["disk_bytes"] > 1e6
+    )
     assert any("parameters" in note for note in plan["notes"]), "a tiny text for this model"
     assert groundup("run", *command).returncode == 0
     plan = json.loads(groundup("plan", *command).stdout)
@@ -33,7 +35,15 @@ def test_a_plan_names_all_stages_and_after_the_run_all_are_done(story: Path, tmp
 
 
 def test_what_cannot_fit_is_refused_with_the_largest_that_would(story: Path, tmp_path: Path):
-    command = ["shakespeare-modern", "--data", story, "--out", tmp_path, "--pretrain.preset", "gpt-3-175b"]
+    command = [
+        "shakespeare-modern",
+        "--data",
+        story,
+        "--out",
+        tmp_path,
+        "--pretrain.preset",
+        "gpt-3-175b",
+    ]
     result = groundup("plan", *command, "--json")
     assert result.returncode == 0
     plan = json.loads(result.stdout)

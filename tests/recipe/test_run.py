@@ -170,13 +170,22 @@ def test_the_report_says_which_text_and_code_made_the_model(story: Path, tmp_pat
     story.write_text(story.read_text(encoding="utf-8") + "Call 13812345678.\n", encoding="utf-8")
     finished, _ = run(small(story, **changes), tmp_path)
     report = finished.run.report.read_text(encoding="utf-8")
-    for said in (finished.summary.model_checksum, "text: text", "kWh", "[PHONE]", "torch", "Settings"):
+    for said in (
+        finished.summary.model_checksum,
+        "text: text",
+        "kWh",
+        "[PHONE]",
+        "torch",
+        "Settings",
+    ):
         assert said in report
 
 
 def test_recipes_extend_each_other_but_not_in_a_circle(tmp_path: Path):
     (tmp_path / "a.toml").write_text('extends = "b.toml"\n[tokenizer]\nvocab_size = 400\n')
-    (tmp_path / "b.toml").write_text('extends = "shakespeare-modern"\n[pretrain.train]\nsteps = 7\n')
+    (tmp_path / "b.toml").write_text(
+        'extends = "shakespeare-modern"\n[pretrain.train]\nsteps = 7\n'
+    )
     recipe = read_recipe(str(tmp_path / "a.toml"), {})
     assert (recipe.tokenizer.vocab_size, recipe.pretrain.train.steps) == (400, 7)
     assert recipe.pretrain.train.optimizer == "muon", "from shakespeare-modern"

@@ -10,6 +10,7 @@ from groundup.cleaning.duplicates import ExactDuplicates
 from groundup.cleaning.filters import Length, Repetition
 from groundup.cleaning.language import Language
 from groundup.cleaning.lines import Boilerplate
+from groundup.cleaning.near_duplicates import NearDuplicates
 from groundup.cleaning.personal import Personal
 from groundup.cleaning.step import Record, Step
 from groundup.errors import nearest
@@ -17,7 +18,7 @@ from groundup.sources.read import Piece
 
 AnyStep = (
     Repair | Unicode | Width | Simplify | Boilerplate | Length | Repetition | Language
-    | ExactDuplicates | Personal
+    | ExactDuplicates | NearDuplicates | Personal
 )  # fmt: skip
 STEPS: dict[str, type[Step]] = {kind.name(): kind for kind in get_args(AnyStep)}
 

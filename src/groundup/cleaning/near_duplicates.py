@@ -6,6 +6,7 @@ temporary files (in TMPDIR, some three times the size of the texts) and is read 
 in memory are about 50 bytes for each text.
 """
 
+import json
 import os
 import tempfile
 from array import array
@@ -52,8 +53,7 @@ class NearDuplicates(Step):
             found = _search(_texts_of(pieces, marks), texts, folder, self.similarity)
             copies = {duplicate.text for duplicate in found}
             for index in range(len(texts)):
-                starts, where = marks[index][:1] == "1", marks[index][1:]
-                piece = Piece(texts[index], starts, where)
+                piece = Piece(texts[index], *json.loads(marks[index]))
                 yield from record.pass_on(piece, None if index in copies else piece.text)
 
 
@@ -201,7 +201,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 def _texts_of(pieces: Iterable[Piece], marks: "_Store") -> Iterator[str]:
     """The texts of pieces; the rest of each piece goes to `marks`."""
     for piece in pieces:
-        marks.add(f"{piece.starts_document:d}{piece.where}")
+        marks.add(json.dumps([piece.starts_document, piece.where, piece.source]))
         yield piece.text
 
 

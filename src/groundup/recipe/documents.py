@@ -33,14 +33,12 @@ LATER: Any = {
 
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
-        # The world's documents come from our own code, so its version counts.
-        text = {part.name: fingerprint(part.paths) for part in _sources(recipe.data)}
-        kept = fingerprint(recipe.data.validation)
-        settings = recipe.data.model_dump(exclude=LATER)
+        named = {part.name: part.paths for part in _sources(recipe.data)}
+        named |= {VALIDATION: recipe.data.validation, "against": recipe.data.against}
         return {
-            "settings": settings,
-            "text": text,
-            "validation": kept,
+            "settings": recipe.data.model_dump(exclude=LATER),
+            "text": {name: fingerprint(paths) for name, paths in named.items() if paths},
+            # The world's documents come from our own code.
             "world": version("groundup"),
         }
 

@@ -20,7 +20,10 @@ def tokenizer_stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
         if recipe.tokenizer.path:
             return {"tokenizer": Tokenizer.load(recipe.tokenizer.path).fingerprint}
-        return {"settings": recipe.tokenizer.model_dump(), "corpus": read_index(run.corpus)["sources"]}
+        return {
+            "settings": recipe.tokenizer.model_dump(),
+            "corpus": read_index(run.corpus)["sources"],
+        }
 
     return Stage(
         "tokenizer",

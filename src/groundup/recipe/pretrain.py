@@ -58,7 +58,7 @@ class Summary:
     val_bits_per_byte: float | None
     model_checksum: str
     """Of the weights: the same for the same bits."""
-    drawn: dict[str, dict[str, float]]
+    drawn: dict[str, dict[str, float | int]]
     """By source: windows, tokens, and how often its text was read (epochs)."""
 
 
