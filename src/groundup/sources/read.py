@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import regex
@@ -25,15 +26,19 @@ class Piece:
     where: str
 
 
-def read_pieces(paths: Sequence[str | Path], text_field: str | None = None) -> Iterator[Piece]:
+def read_pieces(
+    paths: Sequence[str | Path], text_field: str | None = None, share: tuple[int, int] = (0, 1)
+) -> Iterator[Piece]:
     """The documents of `paths`, in order; folders are read whole, by name, hidden files left out.
 
     A text or Markdown file is one document, in pieces of about a million characters that are cut
     where no word is; a row of a JSONL, JSON, CSV, TSV or Parquet file is one (its text is the field
-    `text_field`, see `tables.row_text`); "-" is standard input. Raises `InputError` for what is
+    `text_field`, see `tables.row_text`); "-" is standard input. With a `share` of (k, n), only every
+    n-th file, from the k-th: the part of one of n processes. Raises `InputError` for what is
     missing, empty, binary, wrongly encoded or not readable.
     """
-    for path in _files(paths):
+    first, step = share
+    for path in islice(_files(paths), first, None, step):
         found = False
         for piece in _read_file(path, text_field):
             found = True
