@@ -184,3 +184,13 @@ def test_a_broken_source_leaves_what_was_prepared_before(tokenizer, tmp_path: Pa
         write_shards(broken(), tokenizer, tmp_path / "data")
     assert (tmp_path / "data/shards.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_full_shard_is_followed_by_no_empty_one(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 4)
+    tokenizer = Tokenizer.train_from_iterator(["text"], 256, [], kind="byte")
+    pieces = [Piece(text, True, "memory") for text in ("four", "六字")]
+    write_shards(pieces, tokenizer, tmp_path / "data", iter(()))
+    train = open_shards(tmp_path / "data", "train", tokenizer)
+    assert text_of(train, tokenizer) == "four六字"
+    assert [len(shard) for shard in train.shards] == [4, 6]

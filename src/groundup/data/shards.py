@@ -200,6 +200,8 @@ class _Writer:
             self._write(self.end_of_text)
 
     def _write(self, ids: np.ndarray) -> None:
+        if not len(ids):  # an empty file cannot be mapped into memory
+            return
         if self.shard is None or self.shard.size >= SHARD_TOKENS * self.dtype.itemsize:
             self._finish_shard()
             path = self.folder / shard_name(self.split, len(self.files))

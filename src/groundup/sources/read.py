@@ -13,7 +13,7 @@ from groundup.sources.encodings import read_text
 from groundup.sources.tables import ROW_READERS, row_text
 
 PIECE_CHARACTERS = 1 << 20
-MOST_HELD = 16 << 20
+MOST_HELD = 4 << 20
 STANDARD_INPUT = "-"
 
 
