@@ -17,6 +17,7 @@ COMMANDS = (
     ["generation.py"],
     ["tokenizer.py", "train"],
     ["tokenizer.py", "encode"],
+    ["encoding.py"],
     ["shakespeare.py"],
     ["quickstart.py"],
 )

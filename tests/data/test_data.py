@@ -1,5 +1,6 @@
 """Shards and windows: nothing lost, nothing repeated, everything a function of the seed."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.data import shards
+from groundup.data import shards, splitting
 from groundup.data.shards import Tokens, open_shards, write_shards
 from groundup.data.windows import WindowConfig, Windows, evaluation_windows
 from groundup.errors import CorruptFileError, InputError
@@ -135,3 +136,61 @@ def test_evaluation_windows_score_every_token_once(count: int, context: int):
 def test_a_text_too_short_for_a_window_is_refused_in_words():
     with pytest.raises(InputError, match="10 tokens, but one window needs 65"):
         Windows(tokens_of(10), 64, WindowConfig())
+
+
+def test_a_single_text_is_cut_by_characters_even_when_it_is_too_long_to_hold(
+    tokenizer, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(splitting, "HELD_BYTES", 1000)
+    parts = [f"line {i} 第{i}行\n" * 20 for i in range(30)]
+    pieces = [Piece(part, i == 0, "book.txt") for i, part in enumerate(parts)]
+    write_shards(iter(pieces), tokenizer, tmp_path / "data", validation_fraction=0.25)
+    text = "".join(parts)
+    cut = int(len(text) * 0.75)
+    for split, expected in (("train", text[:cut]), ("validation", text[cut:])):
+        tokens = open_shards(tmp_path / "data", split)
+        assert text_of(tokens, tokenizer) == expected + "<|endoftext|>"
+        assert tokens.document_starts.tolist() == [0]
+
+
+def test_text_is_read_no_further_ahead_than_it_is_encoded(tokenizer, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(shards, "BATCH_CHARACTERS", 100)
+    read = written = ahead = 0
+
+    def pieces():
+        nonlocal read, ahead
+        for i in range(300):
+            read += 100
+            ahead = max(ahead, read - written)
+            yield Piece("x" * 100, True, str(i))
+
+    def progress(characters: int) -> None:
+        nonlocal written
+        written += characters
+
+    write_shards(pieces(), tokenizer, tmp_path / "data", progress=progress)
+    assert read == written == 30_000
+    assert ahead <= 100 * (2 * (os.cpu_count() or 1) + 3)
+
+
+def test_a_broken_source_leaves_what_was_prepared_before(tokenizer, tmp_path: Path):
+    def broken():
+        yield from documents(10)
+        raise InputError("the server broke off")
+
+    write_shards(documents(30), tokenizer, tmp_path / "data")
+    before = (tmp_path / "data/shards.json").read_bytes()
+    with pytest.raises(InputError, match="broke off"):
+        write_shards(broken(), tokenizer, tmp_path / "data")
+    assert (tmp_path / "data/shards.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_full_shard_is_followed_by_no_empty_one(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 4)
+    tokenizer = Tokenizer.train_from_iterator(["text"], 256, [], kind="byte")
+    pieces = [Piece(text, True, "memory") for text in ("four", "六字")]
+    write_shards(pieces, tokenizer, tmp_path / "data", iter(()))
+    train = open_shards(tmp_path / "data", "train", tokenizer)
+    assert text_of(train, tokenizer) == "four六字"
+    assert [len(shard) for shard in train.shards] == [4, 6]

@@ -118,7 +118,7 @@ def test_shares_follow_weights_budgets_or_sizes():
     assert shares([900, 100], budgets=[2_000_000, 6_000_000]) == [0.25, 0.75]
     assert shares([900, 100]) == pytest.approx([0.9, 0.1])
     assert shares([900, 100], [None, None], [None, None]) == shares([900, 100])
-    assert shares([900, 100], temperature=2) == pytest.approx([0.75, 0.25])
+    assert shares([900, 100], temperature=2.0) == pytest.approx([0.75, 0.25])
     assert shares([900, 100], temperature=1e9) == pytest.approx([0.5, 0.5])
     assert shares([5]) == [1.0]
 

@@ -1,5 +1,6 @@
 """Documents in, batches of token ids out.
 
-Read in this order: `shards.py` (documents → token files on disk), `windows.py` (token files →
-windows, each a pure function of a seed and its number).
+Read in this order: `shards.py` (documents → token files on disk), `splitting.py` (which documents are
+kept for validation), `joining.py` (parts that were written apart), `windows.py` (token files →
+windows, each a pure function of a seed and its number), `mixing.py` (several sources in one stream).
 """

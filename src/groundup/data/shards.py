@@ -6,25 +6,31 @@ and `shards.json`: lengths, checksums, the tokenizer's fingerprint and the bytes
 tokens, which turn a loss per token into bits per byte.
 """
 
+import contextlib
 import hashlib
 import json
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
+from groundup.data.splitting import SPLITS, Routed, Split, split_documents
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory
 from groundup.sources.read import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
 
-SPLITS = ("train", "validation")
 SHARD_TOKENS = 1 << 26
-BATCH_PIECES = 256
+BATCH_CHARACTERS = 1 << 18
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def write_shards(
@@ -38,28 +44,56 @@ def write_shards(
 ) -> None:
     """Encode documents and write them as a data directory, the end-of-text id after each.
 
-    Validation is `validation_pieces` if given; else every document goes to train or validation by
-    a checksum of its text, `validation_fraction` of them to validation; a single document is cut
-    instead, and its last `validation_fraction` of characters is the validation text. Special
-    tokens in the text are text like any other unless `allow_special`.
+    Validation is `validation_pieces` if given, else `validation_fraction` of the documents (see
+    `splitting.py`). Special tokens in the text are text like any other unless `allow_special`.
+    `progress` is told the characters of each batch that is written.
+
+    All processors encode while the next text is read; memory holds a few batches, whatever the
+    size of the text.
     """
     with atomic_directory(directory) as folder:
-        train = _Writer(folder, "train", tokenizer)
-        validation = _Writer(folder, "validation", tokenizer)
-        if validation_pieces is not None:
-            routed = chain(_to(train, pieces), _to(validation, validation_pieces))
+        if validation_pieces is None:
+            routed = split_documents(pieces, validation_fraction, folder)
         else:
-            routed = _split(pieces, train, validation, validation_fraction)
-        _encode_all(routed, tokenizer, allow_special, progress)
-        splits = {writer.split: writer.close() for writer in (train, validation)}
-        described = {
-            "format": 1,
-            "dtype": train.dtype.str,
-            "vocab_size": tokenizer.vocab_size,
-            "tokenizer": tokenizer.fingerprint,
-            "splits": splits,
-        }
-        (folder / "shards.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+            routed = chain(_all_to("train", pieces), _all_to("validation", validation_pieces))
+        write_routed(routed, tokenizer, folder, allow_special, progress)
+
+
+def write_routed(
+    routed: Iterable[Routed],
+    tokenizer: Tokenizer,
+    folder: Path,
+    allow_special: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """`write_shards` for pieces whose split is known, into a folder that exists."""
+    dtype = _dtype(tokenizer)
+
+    def encode(batch: list[Routed]) -> list[tuple[Split, Piece, np.ndarray]]:
+        return [
+            (split, piece, np.asarray(tokenizer.encode(piece.text, allow_special), dtype))
+            for split, piece in batch
+        ]
+
+    with contextlib.ExitStack() as opened:
+        writers = {split: _Writer(folder, split, tokenizer, opened) for split in SPLITS}
+        for batch in _side_by_side(encode, _batches(routed)):
+            for split, piece, ids in batch:
+                writers[split].add(ids, piece)
+            if progress:
+                progress(sum(len(piece.text) for _, piece, _ in batch))
+        splits = {split: writer.close() for split, writer in writers.items()}
+    write_shards_index(folder, {
+        "format": 1,
+        "dtype": dtype.str,
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer": tokenizer.fingerprint,
+        "splits": splits,
+    })  # fmt: skip
+
+
+def _all_to(split: Split, pieces: Iterable[Piece]) -> Iterator[Routed]:
+    return ((split, piece) for piece in pieces)
 
 
 @dataclass
@@ -121,140 +155,125 @@ def open_shards(directory: Path | str, split: str, tokenizer: Tokenizer | None =
     of_split = described["splits"][split]
     for name, expected in of_split["files"].items():
         _check(folder / name, expected)
-    names = [name for name in of_split["files"] if not name.endswith(".documents.bin")]
+    names = [name for name in of_split["files"] if name != documents_name(split)]
     return Tokens(
         [np.memmap(folder / name, described["dtype"], "r") for name in names],
-        np.fromfile(folder / f"{split}.documents.bin", "<u8").astype(np.int64),
+        np.fromfile(folder / documents_name(split), "<u8").astype(np.int64),
         of_split["text_bytes"],
     )
 
 
-class _Writer:
-    """Writes one split, shard by shard, keeping the checksums as it goes."""
+class CheckedFile:
+    """A file being written, whose length and checksum are taken on the way; `opened` closes it
+    should the work break off."""
 
-    def __init__(self, folder: Path, split: str, tokenizer: Tokenizer):
-        self.folder, self.split = folder, split
-        self.end_of_text_id = tokenizer.end_of_text_id
-        self.dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
-        self.files: dict[str, dict] = {}
-        self.starts: list[int] = []
-        self.tokens, self.text_bytes = 0, 0
-        self.open: IO[bytes] | None = None
+    def __init__(self, path: Path, opened: contextlib.ExitStack):
+        self.name = path.name
+        self.file = opened.enter_context(path.open("wb"))
+        self.checksum = hashlib.blake2b(digest_size=16)
+        self.size = 0
 
-    def add(self, ids: list[int], text: str, starts_document: bool) -> None:
-        if starts_document:
-            if self.starts and self.end_of_text_id is not None:
-                self._write([self.end_of_text_id])
-            self.starts.append(self.tokens)
-        self._write(ids)
-        self.text_bytes += len(text.encode("utf-8", "replace"))
-
-    def _write(self, ids: list[int]) -> None:
-        if self.open is None or self.size >= SHARD_TOKENS:
-            self._finish_shard()
-            self.name = f"{self.split}-{len(self.files):05d}.bin"
-            self.open, self.size = (self.folder / self.name).open("wb"), 0
-            self.checksum = hashlib.blake2b(digest_size=16)
-        data = np.asarray(ids, self.dtype).tobytes()
-        self.open.write(data)
+    def write(self, array: np.ndarray) -> None:
+        data = array.tobytes()
+        self.file.write(data)
         self.checksum.update(data)
-        self.size += len(ids)
+        self.size += len(data)
+
+    def close(self) -> dict[str, Any]:
+        """Finish the file; what `shards.json` says of it."""
+        self.file.close()
+        return {"bytes": self.size, "checksum": self.checksum.hexdigest()}
+
+
+class _Writer:
+    """Writes one split, shard by shard."""
+
+    def __init__(
+        self, folder: Path, split: Split, tokenizer: Tokenizer, opened: contextlib.ExitStack
+    ):
+        self.folder, self.split, self.opened = folder, split, opened
+        self.dtype = _dtype(tokenizer)
+        end = tokenizer.end_of_text_id
+        self.end_of_text = np.array([] if end is None else [end], self.dtype)
+        self.files: dict[str, dict[str, Any]] = {}
+        self.starts = CheckedFile(folder / documents_name(split), opened)
+        self.documents = self.tokens = self.text_bytes = 0
+        self.shard: CheckedFile | None = None
+
+    def add(self, ids: np.ndarray, piece: Piece) -> None:
+        if piece.starts_document:
+            self._end_document()
+            self.starts.write(np.array([self.tokens], "<u8"))
+            self.documents += 1
+        self._write(ids)
+        self.text_bytes += len(piece.text.encode("utf-8", "replace"))
+
+    def _end_document(self) -> None:
+        if self.documents:
+            self._write(self.end_of_text)
+
+    def _write(self, ids: np.ndarray) -> None:
+        if not len(ids):  # an empty file cannot be mapped into memory
+            return
+        if self.shard is None or self.shard.size >= SHARD_TOKENS * self.dtype.itemsize:
+            self._finish_shard()
+            path = self.folder / shard_name(self.split, len(self.files))
+            self.shard = CheckedFile(path, self.opened)
+        self.shard.write(ids)
         self.tokens += len(ids)
 
     def _finish_shard(self) -> None:
-        if self.open is not None:
-            self.open.close()
-            size = self.size * self.dtype.itemsize
-            self.files[self.name] = {"bytes": size, "checksum": self.checksum.hexdigest()}
-            self.open = None
+        if self.shard is not None:
+            self.files[self.shard.name] = self.shard.close()
 
-    def close(self) -> dict:
+    def close(self) -> dict[str, Any]:
         """Finish the files; what `shards.json` says of this split."""
-        if self.starts and self.end_of_text_id is not None:
-            self._write([self.end_of_text_id])
+        self._end_document()
         self._finish_shard()
-        starts = np.asarray(self.starts, "<u8").tobytes()
-        name = f"{self.split}.documents.bin"
-        (self.folder / name).write_bytes(starts)
-        checksum = hashlib.blake2b(starts, digest_size=16).hexdigest()
-        self.files[name] = {"bytes": len(starts), "checksum": checksum}
-        return {"tokens": self.tokens, "documents": len(self.starts),
+        self.files[self.starts.name] = self.starts.close()
+        return {"tokens": self.tokens, "documents": self.documents,
                 "text_bytes": self.text_bytes, "files": self.files}  # fmt: skip
 
 
-def _to(writer: _Writer, pieces: Iterable[Piece]) -> Iterator[tuple[_Writer, Piece]]:
-    return ((writer, piece) for piece in pieces)
+def shard_name(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.bin"
 
 
-def _split(
-    pieces: Iterable[Piece], train: _Writer, validation: _Writer, fraction: float
-) -> Iterator[tuple[_Writer, Piece]]:
-    """Send each document to its split. The first is held until a second shows that it is not the
-    only one: a single text is cut by position."""
-    stream = iter(pieces)
-    first: list[Piece] = []
-    for piece in stream:
-        if piece.starts_document and first:
-            writer = _by_checksum(first[0], train, validation, fraction)
-            yield from _to(writer, first)
-            writer = _by_checksum(piece, train, validation, fraction)
-            yield writer, piece
-            break
-        first.append(piece)
-    else:
-        yield from _cut(first, train, validation, fraction)
-        return
-    for piece in stream:
-        if piece.starts_document:
-            writer = _by_checksum(piece, train, validation, fraction)
-        yield writer, piece
+def documents_name(split: str) -> str:
+    return f"{split}.documents.bin"
 
 
-def _by_checksum(piece: Piece, train: _Writer, validation: _Writer, fraction: float) -> _Writer:
-    """The same text always goes to the same split, so that a repeated document is never in both."""
-    digest = hashlib.blake2b(piece.text.encode("utf-8", "replace"), digest_size=8).digest()
-    share = int.from_bytes(digest, "little") / 2**64
-    return validation if share < fraction else train
+def _dtype(tokenizer: Tokenizer) -> np.dtype:
+    return np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
 
 
-def _cut(
-    pieces: list[Piece], train: _Writer, validation: _Writer, fraction: float
-) -> Iterator[tuple[_Writer, Piece]]:
-    """One text: its first 1 − fraction of characters to train, the rest to validation."""
-    left = int(sum(len(piece.text) for piece in pieces) * (1 - fraction))
-    validation_begun = False
-    for piece in pieces:
-        head, tail = piece.text[:left], piece.text[left:]
-        left -= len(head)
-        if head:
-            yield train, Piece(head, piece.starts_document, piece.where)
-        if tail:
-            yield validation, Piece(tail, not validation_begun, piece.where)
-            validation_begun = True
+def _batches(routed: Iterable[Routed]) -> Iterator[list[Routed]]:
+    """Pieces in lists of about `BATCH_CHARACTERS`: enough that handing them to another thread
+    costs little beside encoding them, and few enough to hold some for every processor."""
+    batch: list[Routed] = []
+    size = 0
+    for split, piece in routed:
+        batch.append((split, piece))
+        size += len(piece.text)
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
-def _encode_all(
-    stream: Iterable[tuple[_Writer, Piece]],
-    tokenizer: Tokenizer,
-    allow_special: bool,
-    progress: Callable[[int], None] | None,
-) -> None:
-    """Encode in batches, which the tokenizer spreads over the processors."""
-    batch: list[tuple[_Writer, Piece]] = []
-
-    def flush() -> None:
-        ids = tokenizer.encode_batch([piece.text for _, piece in batch], allow_special)
-        for (writer, piece), of_piece in zip(batch, ids, strict=True):
-            writer.add(of_piece, piece.text, piece.starts_document)
-        if progress:
-            progress(sum(len(piece.text) for _, piece in batch))
-        batch.clear()
-
-    for item in stream:
-        batch.append(item)
-        if len(batch) == BATCH_PIECES or len(item[1].text) > 1 << 19:
-            flush()
-    flush()
+def _side_by_side(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The results in order, computed in as many threads as there are processors (tiktoken lets go
+    of Python's lock), with items read no further ahead than the threads need."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def read_shards_index(folder: Path) -> dict:
@@ -266,6 +285,11 @@ def read_shards_index(folder: Path) -> dict:
         raise InputError("no prepared data here: shards.json is missing", str(folder)) from None
     except ValueError:
         raise CorruptFileError("not valid JSON", str(path), _CURE) from None
+
+
+def write_shards_index(folder: Path, described: dict[str, Any]) -> None:
+    """Write `shards.json`, which makes a folder of shards a data directory."""
+    (folder / "shards.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
 
 
 _CURE = "remove the data folder and run the same command again: it is made anew from the text"

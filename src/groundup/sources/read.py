@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from groundup.sources.source import Piece, Source
 from groundup.sources.tables import ROW_READERS
 
 PIECE_CHARACTERS = 1 << 20
-MOST_HELD = 16 << 20
+MOST_HELD = 4 << 20
 # Kinds of file whose bytes are in no text encoding.
 BINARY_KINDS = {".pdf", ".docx", ".parquet"}
 
@@ -28,6 +29,7 @@ def read_pieces(
     paths: Sequence[str | Path],
     text_field: str | None = None,
     on_problem: Report | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Piece]:
     """The documents of `paths`, in order.
 
@@ -42,9 +44,13 @@ def read_pieces(
     an `on_problem`: it is told every one, the bad row or the rest of the unreadable file is passed
     over, and lines that look damaged are told as well. A path that does not exist is always an
     `InputError`, a network that fails always a `GroundupError`.
+
+    With a `share` of (k, n), only every n-th file is read, from the k-th: the part of one of n
+    processes.
     """
     report = on_problem or refuse
-    for source in find_sources(paths):
+    first, step = share
+    for source in islice(find_sources(paths), first, None, step):
         for file in _reporting(unpack(source, report), source, report):
             pieces = _reporting(_read_file(file, text_field, report), file, report)
             yield from note_damage(pieces, file, report) if on_problem else pieces

@@ -1,0 +1,89 @@
+"""Which documents are learned from and which are kept for validation.
+
+A document is routed by a checksum of its text, so that the same text is always in the same split,
+however often it comes and whoever reads it. A single text is cut instead: its end is the validation.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import IO, Literal
+
+from groundup.sources.read import Piece
+
+Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
+Routed = tuple[Split, Piece]
+HELD_BYTES = 1 << 25
+
+
+def split_documents(
+    pieces: Iterable[Piece], validation_fraction: float, scratch: Path
+) -> Iterator[Routed]:
+    """Send each document to its split; a text that is the only one is cut by position, its last
+    `validation_fraction` of characters to validation. While the first document may still be the only
+    one it is held: in a file in the folder `scratch`, if it is long."""
+    stream = iter(pieces)
+    with tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(scratch)) as file:
+        first = _Held(file)
+        for piece in stream:
+            if piece.starts_document and first.sizes:
+                rest = chain([piece], stream)
+                yield from split_by_checksum(chain(first.pieces(), rest), validation_fraction)
+                return
+            first.add(piece)
+        yield from _cut(first.pieces(), first.characters, validation_fraction)
+
+
+def split_by_checksum(pieces: Iterable[Piece], validation_fraction: float) -> Iterator[Routed]:
+    """Send each document to its split by the checksum of its text (of a long one, its first piece)."""
+    split: Split = "train"
+    for piece in pieces:
+        if piece.starts_document:
+            split = "validation" if _place(piece.text) < validation_fraction else "train"
+        yield split, piece
+
+
+def _place(text: str) -> float:
+    """A number from 0 to 1 that depends on the text alone."""
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") / 2**64
+
+
+def _cut(pieces: Iterable[Piece], characters: int, validation_fraction: float) -> Iterator[Routed]:
+    """One text: its first 1 − fraction of characters to train, the rest to validation."""
+    left = int(characters * (1 - validation_fraction))
+    validation_begun = False
+    for piece in pieces:
+        head, tail = piece.text[:left], piece.text[left:]
+        left -= len(head)
+        if head:
+            yield "train", replace(piece, text=head)
+        if tail:
+            yield "validation", replace(piece, text=tail, starts_document=not validation_begun)
+            validation_begun = True
+
+
+class _Held:
+    """The pieces of one document, kept until they are asked for."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file = file
+        self.first: Piece | None = None
+        self.sizes: list[int] = []
+        self.characters = 0
+
+    def add(self, piece: Piece) -> None:
+        self.first = self.first or piece
+        self.sizes.append(self.file.write(piece.text.encode("utf-8", "surrogatepass")))
+        self.characters += len(piece.text)
+
+    def pieces(self) -> Iterator[Piece]:
+        self.file.seek(0)
+        for number, size in enumerate(self.sizes):
+            assert self.first is not None
+            text = self.file.read(size).decode("utf-8", "surrogatepass")
+            yield replace(self.first, text=text, starts_document=number == 0)
