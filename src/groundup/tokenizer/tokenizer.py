@@ -177,6 +177,13 @@ class Tokenizer:
                 ids += self.vocabulary.encode(part)
         return ids
 
+    def encode_batch(self, texts: Sequence[str], allow_special: bool = True) -> list[list[int]]:
+        """`encode` of each text, by all processors at once where no text has special tokens."""
+        special = self._special if allow_special else None
+        if special is None or not any(map(special.search, texts)):
+            return self.vocabulary.encode_batch(texts)
+        return [self.encode(text) for text in texts]
+
     def encode_iterable(self, strings: Iterable[str]) -> Iterator[int]:
         """The ids of the joined `strings` (the lines of an open file, say), lazily: text is held
         back only as far as the next string could still change its tokens."""

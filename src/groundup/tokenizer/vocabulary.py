@@ -20,6 +20,7 @@ class Vocabulary(Protocol):
     """The bytes of each id."""
 
     def encode(self, text: str) -> list[int]: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
 
 
 class MergeVocabulary:
@@ -47,6 +48,9 @@ class MergeVocabulary:
 
     def encode(self, text: str) -> list[int]:
         return self._ids(self.fast.encode_ordinary(text))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._ids(ranks) for ranks in self.fast.encode_ordinary_batch(list(texts))]
 
     def _ids(self, ranks: list[int]) -> list[int]:
         return ranks if self.same else [self.id_of_rank[rank] for rank in ranks]
@@ -79,3 +83,6 @@ class CharacterVocabulary:
     def encode(self, text: str) -> list[int]:
         unknown = self.ids[self.UNKNOWN]
         return [self.ids.get(character, unknown) for character in text]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
