@@ -48,18 +48,16 @@ def unpack(source: Source, report: Report) -> Iterator[Source]:
         yield source
 
 
-def open_zip(source: Source, stream: Stream) -> zipfile.ZipFile:
-    """The zip archive in a stream, unless it is broken or a bomb. Its directory tells the unpacked
+def refuse_zip_bomb(archive: zipfile.ZipFile, stream: Stream, source: Source) -> None:
+    """Raise `UnreadableError` if the archive in `stream` is a bomb. Its directory tells the unpacked
     sizes, and `zipfile` never unpacks more than they say."""
-    with _damage(source):
-        archive = zipfile.ZipFile(stream)
     unpacked = sum(info.file_size for info in archive.infolist())
     _refuse_bomb(source, unpacked, stream.seek(0, io.SEEK_END))
-    return archive
 
 
 def _zip_members(source: Source) -> Iterator[Source]:
-    with source.open() as stream, open_zip(source, stream) as archive:
+    with source.open() as stream, _damage(source), zipfile.ZipFile(stream) as archive:
+        refuse_zip_bomb(archive, stream, source)
         for info in archive.infolist():
             if not info.is_dir():
                 yield _zip_member(archive, info, source)

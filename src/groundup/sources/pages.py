@@ -6,13 +6,14 @@ The libraries that parse them are imported where they are used: they take a mome
 import codecs
 import logging
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from typing import IO, Any, cast
 
 from groundup.errors import GroundupError
-from groundup.sources.archives import open_zip
+from groundup.sources.archives import refuse_zip_bomb
 from groundup.sources.encodings import find_encoding, fits
 from groundup.sources.source import Source, Stream, open_seekable
 
@@ -70,7 +71,8 @@ def docx_text(source: Source) -> Iterator[str]:
 
     with open_seekable(source) as stream, _parsing(source, "Word document", "docx"):
         # It is a zip archive inside, which is unpacked in memory: refuse a bomb before that.
-        open_zip(source, stream).close()
+        with zipfile.ZipFile(stream) as archive:
+            refuse_zip_bomb(archive, stream, source)
         stream.seek(0)
         for line in _blocks(docx.Document(cast("IO[bytes]", stream))):
             yield line + "\n"
