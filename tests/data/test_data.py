@@ -170,7 +170,8 @@ def test_text_is_read_no_further_ahead_than_it_is_encoded(tokenizer, tmp_path: P
 
     write_shards(pieces(), tokenizer, tmp_path / "data", progress=progress)
     assert read == written == 30_000
-    assert ahead <= 100 * (2 * (os.cpu_count() or 1) + 3)
+    held_first = splitting.FEW_DOCUMENTS
+    assert ahead <= 100 * (2 * (os.cpu_count() or 1) + 3 + held_first)
 
 
 def test_a_broken_source_leaves_what_was_prepared_before(tokenizer, tmp_path: Path):
@@ -194,3 +195,13 @@ def test_a_full_shard_is_followed_by_no_empty_one(tmp_path: Path, monkeypatch):
     train = open_shards(tmp_path / "data", "train", tokenizer)
     assert text_of(train, tokenizer) == "four六字"
     assert [len(shard) for shard in train.shards] == [4, 6]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_of_a_few_documents_the_end_is_kept_for_validation(count: int, tokenizer, tmp_path: Path):
+    pieces = [Piece(f"Text {i}. " * 50, True, f"{i}.txt") for i in range(count)]
+    write_shards(iter(pieces), tokenizer, tmp_path / "data", validation_fraction=0.1)
+    train, validation = (open_shards(tmp_path / "data", split) for split in shards.SPLITS)
+    share = validation.text_bytes / (train.text_bytes + validation.text_bytes)
+    assert share == pytest.approx(0.1, abs=0.02)
+    assert len(validation.document_starts) == max(1, round(count / 10))

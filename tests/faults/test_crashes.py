@@ -13,6 +13,10 @@ from safetensors.torch import load_file
 
 from groundup.errors import GroundupError
 from groundup.files import atomic_directory, atomic_file
+from groundup.recipe import pretrain
+from groundup.recipe.run import run_recipe
+from groundup.recipe.schema import parse_recipe
+from groundup.recipe.watch import Watcher
 from groundup.train.metrics import read_metrics
 from tests.conftest import groundup
 
@@ -59,6 +63,24 @@ def test_after_kill_9_a_resumed_run_ends_with_the_same_bits(story: Path, tmp_pat
     assert steps[0] == steps[1]
 
 
+def test_where_steps_are_long_a_checkpoint_is_written_all_the_same(
+    story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pretrain, "SECONDS_BETWEEN_CHECKPOINTS", 0.2)
+    values = {
+        "data": {"paths": [str(story)]},
+        "tokenizer": {"vocab_size": 300},
+        "pretrain": {
+            "preset": "nano",
+            "model": {"d_model": 32, "n_layers": 2, "context_length": 32},
+            "train": {"minutes": 0.03, "steps": 10**6, "checkpoint_every": 10**6,
+                      "keep_checkpoints": 100},
+        },
+    }  # fmt: skip
+    run_recipe(parse_recipe(values), tmp_path, Watcher())
+    assert len(list((tmp_path / "pretrain/checkpoints").glob("step-*"))) >= 3
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent differently on Windows")
 def test_ctrl_c_saves_the_state_and_exits_130(story: Path, tmp_path: Path):
     process = begin(story, tmp_path, "--train.steps", 100_000)
@@ -83,6 +105,30 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(story: Path, tmp_path: Pat
     damaged = groundup(*command(story, tmp_path, "--resume")[3:])
     assert damaged.returncode == 1 and "optimizer.pt" in damaged.stderr
     assert "Traceback" not in again.stderr + other.stderr + damaged.stderr
+
+
+def test_a_refused_command_touches_nothing(story: Path, tmp_path: Path):
+    """Other text, without or with --resume: the run stays as it was, and goes on."""
+    process = begin(story, tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", 1)
+    process.kill()
+    process.communicate()
+    other = tmp_path / "other.txt"
+    other.write_text("Something else. " * 500)
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    for more in ([], ["--resume"]):
+        refused = groundup(*command(other, tmp_path / "run", *more)[3:])
+        assert refused.returncode == 2, refused.stderr
+    after = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert before == after
+    resumed = groundup(*command(story, tmp_path / "run", "--resume")[3:])
+    assert resumed.returncode == 0, resumed.stderr
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_the_training(story: Path, tmp_path: Path):
+    result = groundup(*command(story, tmp_path, "--prompt", "word " * 100)[3:])
+    assert result.returncode == 2 and "looks at no more than 32" in result.stderr
+    assert not list(tmp_path.glob("pretrain/checkpoints/step-*"))
 
 
 def test_an_exception_while_writing_leaves_the_old_file(tmp_path: Path):

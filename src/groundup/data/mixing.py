@@ -89,6 +89,10 @@ class MixedWindows(WindowStream):
         source = _next(counts, self.shares)
         return self.windows[source][int(counts[source])]
 
+    @property
+    def context_length(self) -> int:
+        return self.windows[0].length - 1
+
     def drawn(self, n: int) -> dict[str, Drawn]:
         """What the first n windows are made of."""
         counts = drawn_in(n, self.shares).tolist()

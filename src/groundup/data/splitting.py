@@ -1,7 +1,8 @@
 """Which documents are learned from and which are kept for validation.
 
 A document is routed by a checksum of its text, so that the same text is always in the same split,
-however often it comes and whoever reads it. A single text is cut instead: its end is the validation.
+however often it comes and whoever reads it. Where there are only a few documents, chance might keep
+none or half of the text: there the end of the last ones is the validation.
 """
 
 import hashlib
@@ -18,19 +19,20 @@ Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
 Routed = tuple[Split, Piece]
 HELD_BYTES = 1 << 25
+FEW_DOCUMENTS = 20
 
 
 def split_documents(
     pieces: Iterable[Piece], validation_fraction: float, scratch: Path
 ) -> Iterator[Routed]:
-    """Send each document to its split; a text that is the only one is cut by position, its last
-    `validation_fraction` of characters to validation. While the first document may still be the only
-    one it is held: in a file in the folder `scratch`, if it is long."""
+    """Send each document to its split; up to `FEW_DOCUMENTS` are cut by position instead, the last
+    `validation_fraction` of characters to validation. Until it is known how many there are, they are
+    held: in a file in the folder `scratch`, if they are long."""
     stream = iter(pieces)
     with tempfile.SpooledTemporaryFile(HELD_BYTES, dir=str(scratch)) as file:
         first = _Held(file)
         for piece in stream:
-            if piece.starts_document and first.sizes:
+            if piece.starts_document and first.documents == FEW_DOCUMENTS:
                 rest = chain([piece], stream)
                 yield from split_by_checksum(chain(first.pieces(), rest), validation_fraction)
                 return
@@ -54,36 +56,35 @@ def _place(text: str) -> float:
 
 
 def _cut(pieces: Iterable[Piece], characters: int, validation_fraction: float) -> Iterator[Routed]:
-    """One text: its first 1 − fraction of characters to train, the rest to validation."""
+    """The first 1 − fraction of all characters to train, the rest to validation."""
     left = int(characters * (1 - validation_fraction))
     validation_begun = False
     for piece in pieces:
         head, tail = piece.text[:left], piece.text[left:]
-        left -= len(head)
         if head:
             yield "train", replace(piece, text=head)
         if tail:
-            yield "validation", replace(piece, text=tail, starts_document=not validation_begun)
+            begins = piece.starts_document or not validation_begun
+            yield "validation", replace(piece, text=tail, starts_document=begins)
             validation_begun = True
+        left -= len(head)
 
 
 class _Held:
-    """The pieces of one document, kept until they are asked for."""
+    """The pieces of a few documents, kept until they are asked for: all but their texts in memory."""
 
     def __init__(self, file: IO[bytes]):
         self.file = file
-        self.first: Piece | None = None
-        self.sizes: list[int] = []
-        self.characters = 0
+        self.kept: list[tuple[Piece, int]] = []
+        self.documents = self.characters = 0
 
     def add(self, piece: Piece) -> None:
-        self.first = self.first or piece
-        self.sizes.append(self.file.write(piece.text.encode("utf-8", "surrogatepass")))
+        size = self.file.write(piece.text.encode("utf-8", "surrogatepass"))
+        self.kept.append((replace(piece, text=""), size))
+        self.documents += piece.starts_document
         self.characters += len(piece.text)
 
     def pieces(self) -> Iterator[Piece]:
         self.file.seek(0)
-        for number, size in enumerate(self.sizes):
-            assert self.first is not None
-            text = self.file.read(size).decode("utf-8", "surrogatepass")
-            yield replace(self.first, text=text, starts_document=number == 0)
+        for piece, size in self.kept:
+            yield replace(piece, text=self.file.read(size).decode("utf-8", "surrogatepass"))

@@ -41,6 +41,10 @@ from groundup.train.objectives import next_token, weighted_answers
 from groundup.weights.directory import find, load_model, read_config, save, weights_checksum
 
 LOG_EVERY = 10
+SECONDS_BETWEEN_CHECKPOINTS = 30
+# Of the time, at most one part in so many goes to checkpoints that are due by time.
+WRITING_SHARE = 50
+SAMPLE_TOKENS = 64
 # Settings that may differ when a run is resumed: they do not decide the weights.
 FREE_SETTINGS = {"eval_every", "eval_tokens", "checkpoint_every", "keep_checkpoints", "minutes"}
 
@@ -92,6 +96,7 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     tokenizer = Tokenizer.load(run.tokenizer)
     windows = training_windows(recipe, run, tokenizer)
     validation = validation_tokens(run, tokenizer)
+    _check_prompt(config.prompt, tokenizer, windows.context_length)
     if problem := memory_problem(model_config(recipe, tokenizer.vocab_size), config.train):
         raise InputError(problem, "pretrain", "`groundup plan` says what a run takes")
     torch.manual_seed(config.train.seed)
@@ -112,7 +117,7 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
             lambda run: _log(run, metrics),
             watcher.stepped,
             # Saved before it is evaluated: whatever happens there, the training is not lost.
-            lambda run: _save(run, out, identity, bool(stop)),
+            _Saver(out, identity, stop),
             lambda run: _evaluate_now(run, evaluate),
         ]
         train(training, lambda n: windows.batch(n, config.train.micro_batch),
@@ -215,6 +220,16 @@ def _write_summary(run: Run, score: LanguageScore | None, windows: MixedWindows,
         json.dump(asdict(summary), file, indent=2)
 
 
+def _check_prompt(prompt: str, tokenizer: Tokenizer, context_length: int) -> None:
+    """Before the training, not in its first evaluation."""
+    length = len(tokenizer.encode(prompt))
+    if length > context_length:
+        raise InputError(
+            f"the prompt has {length} tokens, but this model looks at no more than {context_length}",
+            "prompt", f"shorten it to {context_length} tokens",
+        )  # fmt: skip
+
+
 def _score(model: GPT, validation: Tokens, most_tokens: int | None) -> LanguageScore | None:
     """None where the text is so short that nothing was kept for validation."""
     if len(validation) < 2:
@@ -230,7 +245,7 @@ def _evaluation_row(
     if score:
         row |= {"val_loss": score.loss, "val_bits_per_byte": score.bits_per_byte}
     first = tokenizer.decode(tokenizer.encode(prompt or "\n"))
-    continuation = generate(run.model, tokenizer, first, max_new_tokens=64, seed=0)
+    continuation = generate(run.model, tokenizer, first, max_new_tokens=SAMPLE_TOKENS, seed=0)
     run.model.train()
     return row | {"sample": first + continuation}
 
@@ -244,18 +259,37 @@ def _log(run: Run, metrics: MetricsFile) -> None:
         )  # fmt: skip
 
 
-def _save(run: Run, out: Path, identity: str, stopping: bool) -> None:
-    config, step = run.config, run.state.step
-    if stopping or run.finished or step % config.checkpoint_every == 0:
-        keep = config.keep_checkpoints
-        run.checkpoint = save_checkpoint(
-            out / "checkpoints", run.model, run.optimizers, run.state, identity, keep
-        )
-        if stopping and not run.finished:
+class _Saver:
+    """The hook that writes checkpoints: every so many steps, often enough in time, when the training is
+    over, and when it is stopped, which it then is."""
+
+    def __init__(self, out: Path, identity: str, stop: list[int]):
+        self.out, self.identity, self.stop = out, identity, stop
+        self.last, self.took = time.monotonic(), 0.0
+
+    def __call__(self, run: Run) -> None:
+        stopping = bool(self.stop) and not run.finished
+        if stopping or run.finished or self._is_due(run):
+            self._save(run)
+        if stopping:
             raise StoppedError(
-                f"stopped after step {step}; the state is saved", str(run.checkpoint),
+                f"stopped after step {run.state.step}; the state is saved", str(run.checkpoint),
                 "go on with the same command and --resume",
             )  # fmt: skip
+
+    def _is_due(self, run: Run) -> bool:
+        since = time.monotonic() - self.last
+        long_ago = since > max(SECONDS_BETWEEN_CHECKPOINTS, WRITING_SHARE * self.took)
+        return long_ago or run.state.step % run.config.checkpoint_every == 0
+
+    def _save(self, run: Run) -> None:
+        began = time.monotonic()
+        run.checkpoint = save_checkpoint(
+            self.out / "checkpoints", run.model, run.optimizers, run.state, self.identity,
+            run.config.keep_checkpoints,
+        )  # fmt: skip
+        self.last = time.monotonic()
+        self.took = self.last - began
 
 
 def _evaluate_now(run: Run, evaluate: Callable[[int], Any]) -> None:

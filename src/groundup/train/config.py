@@ -49,7 +49,8 @@ class TrainConfig(Settings):
     eval_tokens: PositiveInt = 100_000
     """Validation tokens looked at in each evaluation; the last one takes them all."""
     checkpoint_every: PositiveInt = 250
-    """Steps between checkpoints."""
+    """Steps between checkpoints, at most. Where steps are long, one is also written every half minute,
+    as long as writing takes less than a fiftieth of the time."""
     keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints stay."""
     seed: NonNegativeInt = 0
