@@ -7,6 +7,7 @@ in memory are about 50 bytes for each text.
 """
 
 import contextlib
+import errno
 import os
 import tempfile
 from array import array
@@ -25,6 +26,7 @@ from pydantic import Field
 from groundup.cleaning.alignment import plain, share_of_same
 from groundup.cleaning.sketch import HASH_BITS, LONG, Sketch, batches, least_letters, sketch
 from groundup.cleaning.step import Record, Step
+from groundup.errors import GroundupError
 from groundup.sources.read import Piece
 
 # Within a part of the space of hashes 32 bits tell hashes apart, which leaves 32 for the text.
@@ -167,8 +169,8 @@ def _copied(
 
 
 def _fewest_shared(mine: list[int], other: list[int], similarity: float) -> float:
-    """Half of the hashes that the sketches of two texts share after scattered edits. Of unrelated
-    texts about one pair in a thousand shares as many; of copies nearly all."""
+    """Half of the hashes that the sketches of two texts share after scattered edits: of copies
+    nearly all have more, of unrelated texts hardly any."""
     return max(1.0, similarity**LONG * min(len(mine), len(other)) / 2)
 
 
@@ -209,7 +211,14 @@ def _unpack(
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="groundup-") as name:
-        yield Path(name)
+        try:
+            yield Path(name)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise GroundupError(
+                "no room for temporary files", name, "set TMPDIR to a folder with more space"
+            ) from error
 
 
 class _Store:
