@@ -57,8 +57,8 @@ def find_leaks(
     """The texts of `train` that stand in `against`, in the order of `train`.
 
     Pieces are compared, as by `near_duplicates`, with the same `similarity`; what is contained is
-    told by its shingles alone. `against` is held in memory with about 20 bytes for each of its
-    characters; `train` streams.
+    told by its shingles alone. `train` streams; `against` is held in memory, with 24 bytes for
+    each of its characters, and several times that while they are sorted.
     """
     index = _Index(list(against))
     leaks: list[Leak] = []
