@@ -6,6 +6,8 @@ temporary files (in TMPDIR, some three times the size of the texts) and is read 
 in memory are about 50 bytes for each text.
 """
 
+import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -23,11 +25,11 @@ from jaxtyping import Int, UInt64
 from pydantic import Field
 
 from groundup.cleaning.alignment import plain, share_of_same
-from groundup.cleaning.sketch import HASH_BITS, LONG, Sketch, sketch
+from groundup.cleaning.sketch import HASH_BITS, LONG, Sketch, batches, least_letters, sketch
 from groundup.cleaning.step import Record, Step
+from groundup.errors import GroundupError
 from groundup.sources.read import Piece
 
-BATCH_CHARACTERS = 1 << 20
 # Within a part of the space of hashes 32 bits tell hashes apart, which leaves 32 for the text.
 PARTS = 1 << (HASH_BITS - 32)
 # The texts before it that a text is paired with for each shingle, beside the first that had it: in
@@ -47,9 +49,11 @@ class NearDuplicates(Step):
     20 % of its characters were edited."""
 
     def apply(self, pieces: Iterable[Piece], record: Record) -> Iterator[Piece]:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            texts, marks = _Store(folder / "texts"), _Store(folder / "marks")
+        with (
+            _temporary_folder() as folder,
+            _Store(folder / "texts") as texts,
+            _Store(folder / "marks") as marks,
+        ):
             found = _search(_texts_of(pieces, marks), texts, folder, self.similarity)
             copies = {duplicate.text for duplicate in found}
             for index in range(len(texts)):
@@ -76,19 +80,19 @@ def near_duplicates(texts: Iterable[str], similarity: float = 0.8) -> Iterator[D
     Texts of fewer than `sketch.FEWEST_CHARACTERS` letters and digits are copies if all of these
     are the same.
     """
-    with tempfile.TemporaryDirectory() as name:
-        yield from _search(texts, _Store(Path(name) / "texts"), Path(name), similarity)
+    with _temporary_folder() as folder, _Store(folder / "texts") as store:
+        yield from _search(texts, store, folder, similarity)
 
 
 def _search(
     texts: Iterable[str], store: "_Store", folder: Path, similarity: float
 ) -> Iterator[Duplicate]:
     """`near_duplicates` with the place where texts are kept, one after the other, as they come."""
-    sketches, entries = _Store(folder / "sketches"), _Parts(folder / "entries")
-    letters = _write_sketches(texts, store, sketches, entries)
-    pairs = _Parts(folder / "pairs")
-    _write_pairs(entries, letters, similarity, pairs)
-    yield from _decide(pairs, store, sketches, similarity)
+    entries, pairs = _Parts(folder / "entries"), _Parts(folder / "pairs")
+    with _Store(folder / "sketches") as sketches:
+        letters = _write_sketches(texts, store, sketches, entries)
+        _write_pairs(entries, letters, similarity, pairs)
+        yield from _decide(pairs, store, sketches, similarity)
 
 
 def _write_sketches(
@@ -113,8 +117,7 @@ def _write_pairs(
 ) -> None:
     """Second pass: texts that have a shingle in common, as pairs (later, earlier), sorted out by
     the later text."""
-    # Letters are usually four fifths of the characters, rarely less than two thirds.
-    least = 1 - 1.5 * (1 - similarity)
+    least = least_letters(similarity)
     for part in entries:
         part.sort()
         hashes, texts = _unpack(part)
@@ -138,9 +141,10 @@ def _decide(
     original: dict[int, int] = {}
     for part in pairs:
         values, shared = np.unique(part, return_counts=True)
-        later, earlier = (column.tolist() for column in _unpack(values[shared > 1]))
-        for text, group in groupby(zip(later, earlier, strict=True), itemgetter(0)):
-            candidates = dict.fromkeys(original.get(other, other) for _, other in group)
+        later, earlier = _unpack(values[shared > 1])
+        rows: list[tuple[int, int]] = list(zip(later.tolist(), earlier.tolist(), strict=True))
+        for text, group in groupby(rows, itemgetter(0)):
+            candidates = {original.get(other, other): None for _, other in group}
             for candidate, share in _copied(text, candidates, texts, sketches, similarity):
                 original[text] = candidate
                 yield Duplicate(text, candidate, share)
@@ -165,8 +169,8 @@ def _copied(
 
 
 def _fewest_shared(mine: list[int], other: list[int], similarity: float) -> float:
-    """Half of the hashes that the sketches of two texts share after scattered edits. Of unrelated
-    texts about one pair in a thousand shares as many; of copies nearly all."""
+    """Half of the hashes that the sketches of two texts share after scattered edits: of copies
+    nearly all have more, of unrelated texts hardly any."""
     return max(1.0, similarity**LONG * min(len(mine), len(other)) / 2)
 
 
@@ -175,7 +179,7 @@ def _sketched(texts: Iterable[str], store: "_Store") -> Iterator[Sketch]:
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Sketch]] = deque()
-        for batch in _batches(texts):
+        for batch in batches(texts, len):
             waiting.append(pool.submit(sketch, batch))
             for text in batch:
                 store.add(text)
@@ -183,19 +187,6 @@ def _sketched(texts: Iterable[str], store: "_Store") -> Iterator[Sketch]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _texts_of(pieces: Iterable[Piece], marks: "_Store") -> Iterator[str]:
@@ -217,12 +208,31 @@ def _unpack(
     return high, (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="groundup-") as name:
+        try:
+            yield Path(name)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise GroundupError(
+                "no room for temporary files", name, "set TMPDIR to a folder with more space"
+            ) from error
+
+
 class _Store:
     """Texts, or bytes, in a file: added at its end, read in any order."""
 
     def __init__(self, path: Path):
         self.file = path.open("w+b")
         self.ends = array("Q", [0])
+
+    def __enter__(self) -> "_Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
     def __len__(self) -> int:
         return len(self.ends) - 1
@@ -259,9 +269,9 @@ class _Parts:
         order = np.argsort(part, kind="stable")
         bounds = np.searchsorted(part[order], np.arange(PARTS + 1))
         values = values[order]
-        for path, start, end in zip(self.paths, bounds[:-1], bounds[1:], strict=True):
-            with path.open("ab") as file:
-                values[start:end].tofile(file)
+        for index in np.flatnonzero(np.diff(bounds)).tolist():
+            with self.paths[index].open("ab") as file:
+                values[bounds[index] : bounds[index + 1]].tofile(file)
 
     def __iter__(self) -> Iterator[UInt64[np.ndarray, " count"]]:
         """The parts, each removed from the disk once it is read."""

@@ -8,8 +8,8 @@ everybody calls), `Shingles` (the hashing), `_smallest` (which shingles of a lon
 
 import functools
 import unicodedata
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt32, UInt64
@@ -24,14 +24,11 @@ SHORT_TEXT = 120
 FEWEST_CHARACTERS = 20
 """Shorter texts are compared as wholes: three of five equal shingles mean nothing."""
 SKETCH_SIZE = 96
+"""Of two long texts with 20 % of the characters edited at random about 16 are in both sketches."""
 HASH_BITS = 38
+BATCH_CHARACTERS = 1 << 20
 
-
-class Features(NamedTuple):
-    """Hashes of parts of texts, and of which text of the batch each is."""
-
-    text: Int[np.ndarray, " count"]
-    hash: UInt64[np.ndarray, " count"]
+T = TypeVar("T")
 
 
 class Sketch(NamedTuple):
@@ -53,24 +50,22 @@ def sketch(texts: Sequence[str]) -> Sketch:
     text without letters and digits has no hashes.
     """
     shingles = Shingles(texts)
-    short = shingles.of_length(SHORT)
-    is_short = (shingles.widths <= SHORT_TEXT)[short.text]
-    kinds = [
-        shingles.wholes(0), shingles.wholes(1),
-        _smallest(shingles.of_length(LONG), len(texts)),
-        Hashes(short.text[is_short], short.hash[is_short]),
-    ]  # fmt: skip
-    text = np.concatenate([kind.text for kind in kinds])
+    long = _smallest(shingles.long(), len(texts))
+    kinds = [shingles.wholes(0)[:2], shingles.wholes(1)[:2], long, shingles.short()[:2]]
+    text, hashes = (np.concatenate(column) for column in zip(*kinds, strict=True))
     order = np.argsort(text, kind="stable")
-    hashes = np.concatenate([kind.hash for kind in kinds])
     return Sketch(text[order], hashes[order], shingles.letters)
 
 
 class Hashes(NamedTuple):
-    """Hashes, and of which text of the batch each is."""
+    """Hashes, of which text of the batch each is, and where in the batch it begins."""
 
     text: Int[np.ndarray, " count"]
     hash: UInt64[np.ndarray, " count"]
+    start: Int[np.ndarray, " count"]
+
+    def where(self, chosen: np.ndarray | slice) -> "Hashes":
+        return Hashes(self.text[chosen], self.hash[chosen], self.start[chosen])
 
 
 class Shingles:
@@ -100,25 +95,31 @@ class Shingles:
         """Letters and digits of each text."""
         return np.diff(self.bounds)
 
-    @property
-    def widths(self) -> Int[np.ndarray, " texts"]:
-        """The same, with wide characters counted twice."""
-        return np.diff(self.weight[self.bounds])
-
-    def wholes(self, kind: int) -> Hashes:
+    def wholes(self, kind: int = 0) -> Hashes:
         """One hash for each text that has a letter."""
         texts = np.flatnonzero(self.letters)
-        return Hashes(texts, self._hash(self.bounds[texts], self.bounds[texts + 1], kind))
+        start, end = self.bounds[texts], self.bounds[texts + 1]
+        return Hashes(texts, self._hash(start, end, kind), start)
 
-    def of_length(self, length: int) -> Hashes:
-        """The hash at every place of a text of at least `FEWEST_CHARACTERS` where a shingle of
-        `length` letters fits; the last may be a half character longer."""
+    def long(self) -> Hashes:
+        """The long shingles of all texts."""
+        return self._of_length(LONG, self.letters >= FEWEST_CHARACTERS)
+
+    def short(self) -> Hashes:
+        """The short shingles of short texts."""
+        widths = np.diff(self.weight[self.bounds])
+        wanted = (self.letters >= FEWEST_CHARACTERS) & (widths <= SHORT_TEXT)
+        return self._of_length(SHORT, wanted)
+
+    def _of_length(self, length: int, wanted: Bool[np.ndarray, " texts"]) -> Hashes:
+        """The hash at every place of the `wanted` texts where a shingle of `length` letters fits;
+        a wide character at its end may make it a letter longer."""
         last = self.weight[:-1] + length - 1
-        start = np.flatnonzero(last < self.weight[-1])
+        start = np.flatnonzero((last < self.weight[-1]) & wanted[self.text])
         end = self.cover[last[start]] + 1
-        text = self.text[start]
-        fits = (end <= self.bounds[text + 1]) & (self.letters[text] >= FEWEST_CHARACTERS)
-        return Hashes(text[fits], self._hash(start[fits], end[fits], length))
+        inside = end <= self.bounds[self.text[start] + 1]
+        start, end = start[inside], end[inside]
+        return Hashes(self.text[start], self._hash(start, end, length), start)
 
     def _hash(self, start: np.ndarray, end: np.ndarray, kind: int) -> UInt64[np.ndarray, " count"]:
         hashes = (self.prefix[end] - self.prefix[start]) * self.inverse[start]
@@ -136,31 +137,48 @@ def _mix(values: UInt64[np.ndarray, " count"]) -> UInt64[np.ndarray, " count"]:
     return values ^ (values >> np.uint64(33))
 
 
-def _smallest(features: Hashes, texts: int) -> Hashes:
-    """The `SKETCH_SIZE` smallest distinct hashes of each text.
+def _smallest(
+    hashes: Hashes, texts: int
+) -> tuple[Int[np.ndarray, " kept"], UInt64[np.ndarray, " kept"]]:
+    """The `SKETCH_SIZE` smallest distinct hashes of each text: texts and hashes.
 
     Sorting all would take the longest: those that are much too large to be among the smallest
     (by five standard deviations) are left out before.
     """
-    counts = np.bincount(features.text, minlength=texts)
+    counts = np.bincount(hashes.text, minlength=texts)
     enough = SKETCH_SIZE + 5 * np.sqrt(SKETCH_SIZE)
     limit = (np.minimum(enough / np.maximum(counts, 1), 1.0) * (2.0**HASH_BITS)).astype(np.uint64)
-    small = features.hash < limit[features.text]
-    packed = np.unique(_pack(Hashes(features.text[small], features.hash[small])))
-    kept = _unpack(packed)
-    first = np.searchsorted(kept.text, kept.text)
-    among = np.arange(len(packed)) - first < SKETCH_SIZE
-    return Hashes(kept.text[among], kept.hash[among])
-
-
-def _pack(features: Hashes) -> UInt64[np.ndarray, " count"]:
-    """Text and hash in one number, which numpy sorts many times faster than two."""
-    return (features.text.astype(np.uint64) << np.uint64(HASH_BITS)) | features.hash
-
-
-def _unpack(packed: UInt64[np.ndarray, " count"]) -> Hashes:
+    small = hashes.where(hashes.hash < limit[hashes.text])
+    # Text and hash in one number, which numpy sorts many times faster than two.
+    packed = np.unique(small.text.astype(np.uint64) << np.uint64(HASH_BITS) | small.hash)
     text = (packed >> np.uint64(HASH_BITS)).astype(np.int64)
-    return Hashes(text, packed & np.uint64((1 << HASH_BITS) - 1))
+    kept = np.arange(len(text)) - np.searchsorted(text, text) < SKETCH_SIZE
+    return text[kept], packed[kept] & np.uint64((1 << HASH_BITS) - 1)
+
+
+def least_letters(similarity: float) -> float:
+    """The least ratio of letters that two texts have which are the same in a share `similarity` of
+    all characters: letters are usually four fifths of these, rarely less than two thirds."""
+    return 1 - 1.5 * (1 - similarity)
+
+
+def same_letters(first: str, second: str) -> bool:
+    """Whether two texts differ in case, width, spaces and punctuation at most."""
+    return np.array_equal(_folded([first])[0], _folded([second])[0])
+
+
+def batches(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """`items` in lists of about `BATCH_CHARACTERS`, which is the best size to hash at once."""
+    batch: list[T] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += size(item)
+        if characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _folded(
