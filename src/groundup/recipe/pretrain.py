@@ -15,7 +15,7 @@ import torch
 
 from groundup.data.shards import Tokens, open_shards
 from groundup.data.windows import Windows, evaluation_windows
-from groundup.errors import InputError, StoppedError
+from groundup.errors import InputError, StoppedError, TrainingError
 from groundup.evaluate.language import LanguageScore, score_language
 from groundup.generation.text import generate
 from groundup.model.gpt import GPT
@@ -85,8 +85,12 @@ def pretrain(
             lambda run: _save(run, out, identity, bool(stop)),
             lambda run: _evaluate_now(run, evaluate),
         ]
-        train(run, lambda n: windows.batch(n, config.train.micro_batch),
-              _objective(config, tokenizer), hooks)  # fmt: skip
+        try:
+            train(run, lambda n: windows.batch(n, config.train.micro_batch),
+                  _objective(config, tokenizer), hooks)  # fmt: skip
+        except TrainingError as error:
+            metrics.write(step=run.state.step + 1, stopped=error.what)
+            raise
     score = evaluate(None)
     save(model, tokenizer, out / "model")
     return Pretrained(model.eval(), out / "model", run, score)
