@@ -21,7 +21,7 @@ CLASSIC = {"pretrain": {"preset": "gpt-2-small", "windows": {"order": "random"}}
 COSINE = {"optimizer": "adamw", "schedule": "cosine", "final_rate": 0.1, "warmup": 0.05}
 ORIGINAL = {"pretrain": {"preset": "transformer-2017"}}
 WORLD: dict[str, Any] = {
-    "data": {"world_documents": 400},
+    "data": {"world_documents": 120},
     "tokenizer": {
         "vocab_size": 600,
         "special_tokens": ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
@@ -29,7 +29,7 @@ WORLD: dict[str, Any] = {
     "pretrain": {
         "model": {"short_conv": 4, "context_length": 64},
         "windows": {"order": "sequential", "align_documents": True},
-        "train": {"answer_weight": 30.0},
+        "train": {"answer_weight": 30.0, "steps": 40},
     },
 }
 
@@ -42,7 +42,7 @@ WORLD: dict[str, Any] = {
         pytest.param("english.txt", [CLASSIC, training(**COSINE)], id="GPT-2, AdamW, cosine"),
         pytest.param("english.txt", [ORIGINAL, training(optimizer="adamw", warmup=0.2)], id="2017"),
         pytest.param("english.txt", [training(steps=15)], id="a few steps"),
-        pytest.param("english.txt", [training(steps=160, schedule="cosine")], id="one epoch"),
+        pytest.param("english.txt", [training(micro_batch=20, schedule="cosine")], id="one epoch"),
         pytest.param("", [WORLD], id="sample world"),
     ],
 )

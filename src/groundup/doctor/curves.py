@@ -1,5 +1,6 @@
 """Symptoms in the curves: what loss and gradient did over the steps."""
 
+import lzma
 import math
 from collections.abc import Iterator
 from statistics import median
@@ -53,7 +54,7 @@ def nothing_learned(run: RunDirectory) -> Iterator[Finding]:
 def only_frequencies(run: RunDirectory) -> Iterator[Finding]:
     """A loss that has come to rest at the entropy of single tokens: how often each one comes was
     learned, and nothing of what it follows. Any model that sees its input gets below it, since a
-    token tells much about the next (Shannon 1951): 3 % around it, and no fall of 1 % any more. AdamW
+    token tells much about the next (Shannon 1951): 3 % around it, and no fall of 2 % any more. AdamW
     with GPT-2's starting weights rests there too for its first hundred steps, so the run must have
     gone on for `FREQUENCY_STEPS`."""
     if not _has_shape(run) or not run.train or run.train_config.answer_weight != 1:
@@ -62,7 +63,7 @@ def only_frequencies(run: RunDirectory) -> Iterator[Finding]:
         return
     losses = [row["loss"] for row in run.steps]
     entropy, late, before = _unigram_entropy(run), _late_loss(run), _quarter(losses, 2)
-    if abs(late - entropy) < 0.03 * entropy and before - late < 0.01 * entropy:
+    if abs(late - entropy) < 0.03 * entropy and before - late < 0.02 * entropy:
         yield Finding(
             "only-frequencies", "only the frequencies of the tokens were learned, not their order",
             f"loss {late:.3f} in the last quarter, {before:.3f} in the one before; entropy of single "
@@ -70,6 +71,26 @@ def only_frequencies(run: RunDirectory) -> Iterator[Finding]:
             "what the model reads does not tell what it is to say: look whether inputs and targets "
             "belong together and attention's output arrives; otherwise lower the learning rate or "
             "train longer",
+        )  # fmt: skip
+
+
+def too_low(run: RunDirectory) -> Iterator[Finding]:
+    """A training loss that no model can have of text it reads for the first time: below a quarter
+    of what xz needs for the same tokens. Delétang et al. 2024 (table 1) measure the largest models,
+    trained on trillions of tokens, at a quarter to a third of LZMA2's size; copies within the text
+    help xz too."""
+    if not _has_shape(run) or not run.train or run.train_config.answer_weight != 1:
+        return
+    late, read = _late_loss(run), run.steps[-1]["tokens"] / max(1, len(run.train))
+    if read > 1.5 or late > 2:  # memorised; or too high to be worth the second that xz takes
+        return
+    compressed = _compressed_loss(run)
+    if late < 0.25 * compressed:
+        yield Finding(
+            "loss-too-low", "the loss is lower than can be: the targets leak into the inputs",
+            f"{late:.3f} in the last quarter, up to step {run.steps[-1]['step']}, after {read:.1f} "
+            f"epochs; xz needs {compressed:.2f} nats per token ({_where(run)})",
+            "look for a missing causal mask, targets that are not shifted, or text that repeats",
         )  # fmt: skip
 
 
@@ -219,3 +240,12 @@ def _unigram_entropy(run: RunDirectory) -> float:
     counts = np.bincount(run.train.read(0, min(len(run.train), 1 << 20)))
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log(p)).sum())
+
+
+def _compressed_loss(run: RunDirectory) -> float:
+    """What xz needs for a training token, in nats: of a quarter of a million, where there are more."""
+    assert run.train is not None
+    ids = run.train.read(0, min(len(run.train), 1 << 18)).astype("<u4")
+    # Byte by byte: all the first bytes, then all the second ones, which are nearly all equal.
+    planes = ids.view(np.uint8).reshape(len(ids), 4).T.tobytes()
+    return 8 * math.log(2) * min(map(len, map(lzma.compress, (ids.tobytes(), planes)))) / len(ids)

@@ -117,9 +117,7 @@ def validation_in_training(run: RunDirectory) -> Iterator[Finding]:
 def copied_share(of: Tokens, within: Tokens, chunk: int = 1 << 22) -> float:
     """The share of sampled places in `of` whose next `COPIED_TOKENS` ids stand in `within`."""
     places = np.linspace(0, len(of) - COPIED_TOKENS, SAMPLED_PLACES).astype(int)
-    wanted = np.concatenate(
-        [_rolling(of.read(int(p), int(p) + COPIED_TOKENS)) for p in places]
-    )
+    wanted = np.concatenate([_rolling(of.read(int(p), int(p) + COPIED_TOKENS)) for p in places])
     distinct = np.unique(wanted)
     found = np.zeros(len(distinct), bool)
     for start in range(0, len(within), chunk):

@@ -16,7 +16,9 @@ def reach(config: TrainConfig, first: int = 0, last: int | None = None) -> float
     Adam step moves a weight by about its rate (Kingma and Ba 2015, section 2.1)."""
     progress = np.linspace(0, 1, 201)
     shares = np.array([rate(float(p), config) for p in progress])
-    of_run = (progress >= first / config.steps) & (progress <= (last or config.steps) / config.steps)
+    of_run = (progress >= first / config.steps) & (
+        progress <= (last or config.steps) / config.steps
+    )
     if not of_run.any():
         return 0.0
     return config.learning_rate * float(shares[of_run].mean()) * ((last or config.steps) - first)

@@ -1,5 +1,6 @@
 """What the doctor reads of a run directory: each thing once, and nothing of it is believed."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -107,9 +108,12 @@ class RunDirectory:
 
     @cached_property
     def tokenizer(self) -> Tokenizer | None:
+        """The run's own tokenizer, or the one that its recipe took."""
+        given = self.recipe.tokenizer.path
         own = self.path / "tokenizer"
-        place = self.recipe.tokenizer.path if not own.is_dir() else own
-        return self._attempt(lambda: Tokenizer.load(place)) if place else None
+        if given and not own.is_dir():
+            own = self.path / "pretrain" / "model" if self.finished else Path(given)
+        return self._attempt(lambda: Tokenizer.load(own))
 
     # The weights
 
@@ -117,13 +121,20 @@ class RunDirectory:
     def checkpoints(self) -> list[Path]:
         """The whole checkpoints, oldest first; a damaged one is a problem."""
         found = checkpoints(self.path / "pretrain" / "checkpoints")
-        return [path for path in found if self._attempt(lambda p=path: verify_checkpoint(p))]
+        whole = [path for path in found if self._attempt(lambda p=path: verify_checkpoint(p))]
+        # A run at work removes old ones: what is gone by now is not damaged.
+        gone = {str(path) for path in found if not path.is_dir()}
+        self.problems = [p for p in self.problems if str(Path(p.where or "").parent) not in gone]
+        return [path for path in whole if str(path) not in gone]
 
     @cached_property
     def checkpoint_weights(self) -> dict[int, dict[str, Tensor]]:
         """The weights of the oldest and the newest whole checkpoint, by their step."""
-        ends = {path.name: path for path in (self.checkpoints[:1] + self.checkpoints[-1:])}
-        return {int(n.split("-")[1]): load_file(p / "model.safetensors") for n, p in ends.items()}
+        weights = {}
+        for path in {*self.checkpoints[:1], *self.checkpoints[-1:]}:
+            with contextlib.suppress(FileNotFoundError):  # removed by the run at work
+                weights[int(path.name.split("-")[1])] = load_file(path / "model.safetensors")
+        return weights
 
     @cached_property
     def config(self) -> ModelConfig | None:
@@ -150,7 +161,9 @@ class RunDirectory:
         if config is None or not saved:
             return None
         model, newest = GPT(config), saved[max(saved)]
-        if {n: p.shape for n, p in model.named_parameters()} != {n: t.shape for n, t in newest.items()}:
+        if {n: p.shape for n, p in model.named_parameters()} != {
+            n: t.shape for n, t in newest.items()
+        }:
             return None  # it was begun from another model than the recipe describes
         with torch.no_grad():
             for name, parameter in model.named_parameters():

@@ -32,12 +32,15 @@ def long_text_of_short_tokens(run: RunDirectory) -> Iterator[Finding]:
 
 def unused_ids(run: RunDirectory) -> Iterator[Finding]:
     """A vocabulary of which most never occurs: their rows of embedding and head stay as they began.
-    Of a vocabulary learned from the text a tenth may go unused (pieces of longer pieces)."""
+    Of a vocabulary learned from the text a tenth may go unused (pieces of longer pieces), and fewer
+    than a hundred cost nothing."""
     if not run.train or not run.tokenizer or len(run.train) < 1000:
         return
     learned = _learned_ids(run.tokenizer)
     used = np.bincount(_ids(run), minlength=run.tokenizer.vocab_size) > 0
-    unused = 1 - used[learned].mean() if len(learned) else 0.0
+    if len(learned) < 100:
+        return
+    unused = 1 - used[learned].mean()
     if unused > 0.5:
         yield Finding(
             "unused-vocabulary", "most of the vocabulary never occurs in the text",

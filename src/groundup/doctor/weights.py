@@ -103,9 +103,10 @@ def frozen_weights(run: RunDirectory) -> Iterator[Finding]:
     if not run.config:
         return
     saved = _untrained(run) | run.checkpoint_weights
-    (first, old), *_, (last, new) = sorted(saved.items()) if len(saved) > 1 else [(0, {}), (0, {})]
-    if first == last or reach(run.train_config, first, last) < 1e-5:
+    if len(saved) < 2 or reach(run.train_config, min(saved), max(saved)) < 1e-5:
         return
+    first, last = min(saved), max(saved)
+    old, new = saved[first], saved[last]
     common = [n for n in old if n in new and not n.endswith("key.bias")]
     frozen = [n for n in common if torch.equal(old[n], new[n])]
     if frozen:
@@ -144,7 +145,5 @@ def _probe_windows(run: RunDirectory) -> Int[Tensor, "batch window"] | None:
 
 
 @torch.inference_mode()
-def _logits(
-    model: GPT, ids: Int[Tensor, "batch time"]
-) -> Float[Tensor, "batch time vocab"]:
+def _logits(model: GPT, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
     return model(ids)
