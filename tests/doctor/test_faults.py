@@ -242,7 +242,7 @@ def test_a_tiny_text_read_a_hundred_times(texts: Path, tmp_path: Path):
     (tmp_path / "other.txt").write_text(english[50_000:56_000], encoding="utf-8")
     data = on(tmp_path / "tiny.txt", validation=[str(tmp_path / "other.txt")])
     large = {"pretrain": {"model": {"d_model": 64}}}
-    run = build(tmp_path / "run", data, large, training(steps=240, eval_every=40))
+    run = build(tmp_path / "run", data, large, training(steps=160, eval_every=40))
     only(run, "memorising", "repeated-data", "model-too-large")
     found = {finding.kind: finding for finding in examine(run)}
     assert "epochs" in found["repeated-data"].evidence

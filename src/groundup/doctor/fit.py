@@ -1,6 +1,7 @@
 """Symptoms of what does not fit together: model, training text and validation text."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from statistics import median
 
 import numpy as np
@@ -63,7 +64,7 @@ def memorising(run: RunDirectory) -> Iterator[Finding]:
     """Validation loss that rises from its best by 3 % and 0.05 nats (more than its scatter between
     evaluations) while the training loss has fallen further."""
     scored = [row for row in run.evaluations if "val_loss" in row]
-    if len(scored) < 3:
+    if len(scored) < 3 or not run.steps:
         return
     best, last = min(scored, key=lambda row: row["val_loss"]), scored[-1]
     rise = last["val_loss"] - best["val_loss"]
@@ -141,6 +142,7 @@ def _rolling(ids: Int[np.ndarray, " count"]) -> UInt[np.ndarray, " windows"]:
         return windows * _powers(inverse, len(windows))
 
 
+@lru_cache(maxsize=4)
 def _powers(base: np.uint64, count: int) -> UInt[np.ndarray, " count"]:
     """base^0, base^1, … modulo 2^64."""
     return np.cumprod(np.concatenate([[np.uint64(1)], np.full(count - 1, base)]))

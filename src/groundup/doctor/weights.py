@@ -16,6 +16,7 @@ from groundup.evaluate.language import score_language
 from groundup.model.gpt import GPT
 
 PROBED_TOKENS = 4000
+FEWEST_STEPS = 10
 
 
 def no_causal_mask(run: RunDirectory) -> Iterator[Finding]:
@@ -99,13 +100,12 @@ def bad_weights(run: RunDirectory) -> Iterator[Finding]:
 def frozen_weights(run: RunDirectory) -> Iterator[Finding]:
     """Tensors that are the same, to the bit, in two checkpoints, or in one and the untrained model
     of the recipe's seed, though the rate would have moved them by ten roundings and more. A key's
-    bias is left out: attention does not depend on it."""
-    if not run.config:
-        return
+    bias is left out: attention does not depend on it. Over `FEWEST_STEPS`, as the first ones may give
+    a part no gradient: while the parts after it are zero, as some begin."""
     saved = _untrained(run) | run.checkpoint_weights
-    if len(saved) < 2 or reach(run.train_config, min(saved), max(saved)) < 1e-5:
+    first, last = min(saved, default=0), max(saved, default=0)
+    if last - first < FEWEST_STEPS or reach(run.train_config, first, last) < 1e-5:
         return
-    first, last = min(saved), max(saved)
     old, new = saved[first], saved[last]
     common = [n for n in old if n in new and not n.endswith("key.bias")]
     frozen = [n for n in common if torch.equal(old[n], new[n])]
