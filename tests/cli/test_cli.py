@@ -22,7 +22,7 @@ def test_help_answers_at_once():
 
 
 @pytest.mark.parametrize(
-    "verb", ["quickstart", "run", "pretrain", "evaluate", "generate", "chat", "inspect"]
+    "verb", ["quickstart", "run", "pretrain", "evaluate", "generate", "chat", "inspect", "doctor"]
 )
 def test_every_verb_has_help_with_an_example(verb: str):
     result = groundup(verb, "--help")

@@ -22,6 +22,7 @@ VERBS = {
     "generate": "continue a prompt",
     "chat": "talk to a model",
     "inspect": "what a model is made of, and what it costs",
+    "doctor": "what is wrong with this machine, or with a run, and what to do",
 }
 
 

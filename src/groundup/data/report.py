@@ -76,7 +76,7 @@ class DataReport:
             "exact_duplicates": self.exact_duplicates,
             "near_duplicates": self.near_duplicates,
             "terms": [asdict(cost) for cost in self.terms],
-            "leaks": [asdict(leak) for leak in self.leaks],
+            "leaks": [leak._asdict() for leak in self.leaks],
             "problems": [asdict(problem) for problem in self.problems],
         }
 

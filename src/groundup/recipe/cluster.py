@@ -76,7 +76,7 @@ class ReadPieces(PipelineStep):
 
     def run(self, data: Documents, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         yield from data or ()
-        for piece in read_pieces(self.paths, self.text_field, (rank, world_size)):
+        for piece in read_pieces(self.paths, self.text_field, share=(rank, world_size)):
             document = _document(piece)
             self.update_doc_stats(document)
             yield document

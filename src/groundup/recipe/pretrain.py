@@ -16,7 +16,7 @@ import torch
 from groundup.data.mixing import MixedWindows, shares
 from groundup.data.shards import Tokens, read_shards_index
 from groundup.data.windows import Windows, evaluation_windows
-from groundup.errors import InputError, StoppedError
+from groundup.errors import InputError, StoppedError, TrainingError
 from groundup.evaluate.language import LanguageScore, score_language
 from groundup.files import atomic_file
 from groundup.generation.text import generate
@@ -120,8 +120,12 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
             _Saver(out, identity, stop),
             lambda run: _evaluate_now(run, evaluate),
         ]
-        train(training, lambda n: windows.batch(n, config.train.micro_batch),
-              _objective(config, tokenizer), hooks)  # fmt: skip
+        try:
+            train(training, lambda n: windows.batch(n, config.train.micro_batch),
+                  _objective(config, tokenizer), hooks)  # fmt: skip
+        except TrainingError as error:
+            metrics.write(step=training.state.step + 1, stopped=error.what)
+            raise
     score = evaluate(None)
     save(model, tokenizer, out / "model")
     _write_summary(training, score, windows, out)
@@ -138,9 +142,10 @@ def training_windows(recipe: Recipe, run: RunDirectory, tokenizer: Tokenizer) ->
     context_length = model_config(recipe, tokenizer.vocab_size).context_length
     config = recipe.pretrain.windows
     windows = {name: Windows(part, context_length, config) for name, part in tokens.items()}
-    parts = recipe.data.sources
+    # A source of which cleaning left nothing is not there.
+    parts = [part for part in recipe.data.sources if part.name in tokens]
     found = shares(
-        [len(part) for part in tokens.values()],
+        [len(tokens[name]) for name in tokens],
         [part.weight for part in parts],
         [part.tokens for part in parts],
         recipe.data.temperature,

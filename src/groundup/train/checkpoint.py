@@ -69,16 +69,13 @@ def load_checkpoint(
     Raises `CorruptFileError` for a cut or changed file and `InputError` where `identity` (what
     decides the course of training: settings, model and data) is not the one it was saved under.
     """
-    described = _read_state(path)
+    described = verify_checkpoint(path)
     if described["identity"] != identity:
         raise InputError(
             "this checkpoint belongs to a run with other settings or data",
             str(path),
             "resume with the settings it began with, or choose a new --out",
         )
-    for name in FILES:
-        if not (path / name).is_file() or _checksum(path / name) != described["checksums"][name]:
-            raise _damaged(path, name)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, tensor in load_file(path / FILES[0]).items():
@@ -94,6 +91,15 @@ def load_checkpoint(
 def saved_identity(path: Path) -> str:
     """What decided the course of training that a checkpoint belongs to."""
     return _read_state(path)["identity"]
+
+
+def verify_checkpoint(path: Path) -> dict:
+    """What `state.json` says of a checkpoint. Raises `CorruptFileError` for a cut or changed file."""
+    described = _read_state(path)
+    for name in FILES:
+        if not (path / name).is_file() or _checksum(path / name) != described["checksums"][name]:
+            raise _damaged(path, name)
+    return described
 
 
 def checkpoints(directory: Path) -> list[Path]:

@@ -37,14 +37,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def matrix_peak(size: int = 1024, repeats: int = 6) -> float:
-    """The most FLOP/s this machine reaches in fp32 matrix products: the yardstick of a training
-    step, as the rest of its work could at best be free."""
+def matrix_peak(
+    size: int = 1024, repeats: int = 6, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> float:
+    """The most FLOP/s this machine reaches in matrix products: the yardstick of a training step, as
+    the rest of its work could at best be free."""
     own = torch.Generator().manual_seed(0)  # measuring must not move the run's random numbers
-    left, right = (torch.randn(size, size, generator=own) for _ in range(2))
+    left, right = (torch.randn(size, size, generator=own).to(device, dtype) for _ in range(2))
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
-        torch.mm(left, right)
+        torch.mm(left, right)[0, 0].item()  # a GPU has finished only when its result is read
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
