@@ -18,6 +18,9 @@ COMMANDS = (
     ["tokenizer.py", "train"],
     ["tokenizer.py", "encode"],
     ["encoding.py"],
+    ["near_duplicates.py", "found"],
+    ["near_duplicates.py", "speed", "--size", "1GB"],
+    ["plan.py"],
     ["shakespeare.py"],
     ["quickstart.py"],
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import groundup.model.attention
 import groundup.recipe.pretrain
-from groundup.data.windows import Windows
+from groundup.data.windows import WindowStream
 from groundup.doctor.examine import examine
 from groundup.doctor.finding import Finding
 from groundup.errors import TrainingError
@@ -181,13 +181,13 @@ def test_a_loss_that_became_nan(english: dict, tmp_path: Path, patch: Patch):
 
 
 def test_a_batch_of_rubbish(english: dict, tmp_path: Path, patch: Patch):
-    batch = Windows.batch
+    batch = WindowStream.batch
 
-    def with_rubbish(windows: Windows, n: int, size: int):
+    def with_rubbish(windows: WindowStream, n: int, size: int):
         ids = batch(windows, n, size)
         return (ids * 7919 + 13) % 400 if n == 89 else ids
 
-    patch.setattr(Windows, "batch", with_rubbish)
+    patch.setattr(WindowStream, "batch", with_rubbish)
     run = build(tmp_path / "run", english, training(steps=120, eval_every=0))
     assert "step 90" in only(run, "loss-spike").evidence
 

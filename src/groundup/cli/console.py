@@ -54,6 +54,9 @@ class ConsoleWatcher(Watcher):
     def skipped(self, title: str) -> None:
         self.console.print(f"\n[bold cyan]{title.capitalize()}[/]  [dim]done already[/]")
 
+    def warned(self, text: str) -> None:
+        self.console.print(f"[yellow]warning:[/] {escape(text)}")
+
     def advanced(self, done: int, total: int | None) -> None:
         if self.task is not None:
             self.progress.update(self.task, completed=done, total=total, at=f"{done:,}")

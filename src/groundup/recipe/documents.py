@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from groundup.cleaning.clean import clean
+from groundup.cleaning.leaks import find_leaks
 from groundup.data.corpus import CorpusWriter, read_corpus
 from groundup.data.survey import Survey
 from groundup.errors import CorruptFileError, InputError
@@ -75,10 +77,28 @@ def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
             "sources": {name: writer.described() for name, writer in writers.items()},
             "cleaning": [record.to_json() for record in records],
             "survey": None if data.is_world else survey.to_json(),
+            "leaks": _leaks(data, folder, list(writers), watcher),
         }
         (folder / "corpus.json").write_text(
             json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8"
         )
+
+
+def _leaks(
+    data: DataConfig, folder: Path, names: list[str], watcher: Watcher
+) -> list[dict[str, Any]]:
+    """Training documents that stand in the texts of `data.against`: the user is warned of them."""
+    if not data.against:
+        return []
+    training = [read_source(folder, name) for name in names if name != VALIDATION]
+    leaks = find_leaks(chain.from_iterable(training), read_pieces(data.against))
+    if leaks:
+        watcher.warned(
+            f"{len(leaks)} documents stand in the texts of data.against, exactly or nearly: a model "
+            f"trained on them has seen the examination. The first: {leaks[0].train} in "
+            f"{leaks[0].against}"
+        )
+    return [leak._asdict() for leak in leaks]
 
 
 def documents(data: DataConfig) -> Iterator[Piece]:

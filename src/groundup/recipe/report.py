@@ -75,6 +75,9 @@ def _data(index: dict[str, Any], summary: Summary) -> list[str]:
     if survey := index.get("survey"):
         rows = [[name, survey[name]] for name in ("languages", "lengths", "pii") if survey[name]]
         parts.append(page.table(["what", "found"], rows))
+    if leaks := index.get("leaks"):
+        parts.append(page.heading("Leaks: training documents in the test texts", 3))
+        parts.append(page.table(list(leaks[0]), [list(leak.values()) for leak in leaks]))
     drawn = [
         [name, f"{of['windows']:,.0f}", f"{of['tokens']:,.0f}", f"{of['epochs']:.2f}"]
         for name, of in summary.drawn.items()

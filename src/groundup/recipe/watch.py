@@ -14,6 +14,9 @@ class Watcher:
     def skipped(self, title: str) -> None:
         """A stage is done already, from the same inputs."""
 
+    def warned(self, text: str) -> None:
+        """Something that the user should know, and that does not stop the work."""
+
     def advanced(self, done: int, total: int | None) -> None:
         """The stage has got so far."""
 
