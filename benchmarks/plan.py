@@ -21,7 +21,7 @@ RECIPES = {
 def groundup(verb: str, recipe: str, text: Path, out: Path) -> dict:
     command = [sys.executable, "-m", "groundup.cli.main", verb, recipe, "--data", str(text)]
     result = subprocess.run(
-        [*command, "--out", str(out), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*command, "--out", str(out), "--json"], capture_output=True,
         text=True, check=True,
     )  # fmt: skip
     return json.loads(result.stdout)

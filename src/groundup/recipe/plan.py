@@ -11,11 +11,13 @@ from typing import Any
 
 from groundup.model.cost import parameter_count
 from groundup.recipe.directory import RunDirectory
+from groundup.recipe.pretrain import identity
 from groundup.recipe.run import stages
 from groundup.recipe.schema import Recipe
 from groundup.recipe.stages import Ledger, PeakMemory
 from groundup.recipe.trial import Trial
 from groundup.recipe.watch import Watcher
+from groundup.train.checkpoint import checkpoints, saved_identity
 from groundup.train.memory import USABLE, memory_problem, training_bytes
 
 # Hoffmann et al. 2022: where compute is short, 20 tokens of text for each parameter are best.
@@ -73,8 +75,8 @@ class Plan:
 def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
     """Try a recipe out and tell what its run in `out` will take; nothing is written there."""
     run, plan = RunDirectory(out), Plan()
-    trial = Trial(recipe, run)
     states = stage_states(recipe, run)
+    trial = Trial(recipe, run, states["tokenizer"] == "done", _trained_steps(recipe, run, states))
     for name, state in states.items():
         if state == "done":
             plan.stages.append(Estimate(name, "done"))
@@ -89,7 +91,8 @@ def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
             seconds, disk = trial.measure(name)
         plan.stages.append(Estimate(name, "todo", seconds, memory.peak, disk))
     _check_disk(plan, out)
-    _note_text(plan, trial)
+    if states["pretrain"] == "todo":
+        _note_text(plan, trial)
     return plan
 
 
@@ -101,6 +104,15 @@ def stage_states(recipe: Recipe, run: RunDirectory) -> dict[str, str]:
         done = before_are_done and ledger.state(stage) == "done"
         states[stage.name] = "done" if done else "todo"
     return states
+
+
+def _trained_steps(recipe: Recipe, run: RunDirectory, states: dict[str, str]) -> int:
+    """How far an interrupted training came that goes on."""
+    saved = checkpoints(run.pretrain / "checkpoints")
+    begun = states["encode"] == "done" and states["pretrain"] == "todo" and saved
+    if not begun or saved_identity(saved[-1]) != identity(recipe, run):
+        return 0
+    return int(saved[-1].name.removeprefix("step-"))
 
 
 def _check_disk(plan: Plan, out: Path) -> None:

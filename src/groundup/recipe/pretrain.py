@@ -72,7 +72,7 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
 
     def fits() -> bool:
         saved = checkpoints(run.pretrain / "checkpoints")
-        return not saved or saved_identity(saved[-1]) == _hash(decisive(recipe, run))
+        return not saved or saved_identity(saved[-1]) == identity(recipe, run)
 
     return Stage(
         "pretrain",
@@ -101,8 +101,8 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
         raise InputError(problem, "pretrain", "`groundup plan` says what a run takes")
     torch.manual_seed(config.train.seed)
     model = _model(recipe, tokenizer)
-    identity = _hash(decisive(recipe, run))
-    training = _begin(model, config, out, identity)
+    known = identity(recipe, run)
+    training = _begin(model, config, out, known)
     metrics = MetricsFile(out / "metrics.jsonl", training.state.step)
 
     def evaluate(most_tokens: int | None) -> LanguageScore | None:
@@ -117,7 +117,7 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
             lambda run: _log(run, metrics),
             watcher.stepped,
             # Saved before it is evaluated: whatever happens there, the training is not lost.
-            _Saver(out, identity, stop),
+            _Saver(out, known, stop),
             lambda run: _evaluate_now(run, evaluate),
         ]
         try:
@@ -204,8 +204,9 @@ def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _hash(content: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def identity(recipe: Recipe, run: RunDirectory) -> str:
+    """A hash of `decisive`, which checkpoints carry."""
+    return hashlib.blake2b(json.dumps(decisive(recipe, run), sort_keys=True).encode()).hexdigest()
 
 
 def _write_summary(run: Run, score: LanguageScore | None, windows: MixedWindows, out: Path) -> None:

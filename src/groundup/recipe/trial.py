@@ -22,7 +22,6 @@ from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import WORLD, documents, source_bytes
 from groundup.recipe.pretrain import model_config
 from groundup.recipe.schema import DataConfig, Recipe
-from groundup.recipe.stages import Ledger
 from groundup.sources.read import read_pieces
 from groundup.sources.source import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -40,9 +39,12 @@ FLOAT = 4
 class Trial:
     """Measures stage by stage; a later stage's trial stands on what the earlier ones gave."""
 
-    def __init__(self, recipe: Recipe, run: RunDirectory):
-        self.recipe, self.run = recipe, run
-        self.finished = {name for name, r in Ledger(run.ledger).records.items() if r.finished}
+    def __init__(
+        self, recipe: Recipe, run: RunDirectory, tokenizer_is_done: bool, trained_steps: int
+    ):
+        """`trained_steps` are those of an interrupted training that goes on."""
+        self.recipe, self.run, self.trained_steps = recipe, run, trained_steps
+        self.tokenizer_path = run.tokenizer if tokenizer_is_done else recipe.tokenizer.path
 
     def measure(self, name: str) -> tuple[float, int]:
         """Seconds and bytes of disk that a stage will take."""
@@ -81,10 +83,7 @@ class Trial:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        path = self.recipe.tokenizer.path
-        if path or "tokenizer" in self.finished:
-            return Tokenizer.load(path or self.run.tokenizer)
-        return self._learn(1)[0]
+        return Tokenizer.load(self.tokenizer_path) if self.tokenizer_path else self._learned[0]
 
     @cached_property
     def bytes_per_token(self) -> float:
@@ -101,6 +100,10 @@ class Trial:
             size = (Path(folder) / "sample.parquet").stat().st_size
         return self.scale * seconds, int(self.scale * size)
 
+    @cached_property
+    def _learned(self) -> tuple[Tokenizer, float]:
+        return self._learn(1)
+
     def _learn(self, part: int) -> tuple[Tokenizer, float]:
         """A vocabulary from a `part`-th of the sample, and the seconds it took."""
         config, texts = self.recipe.tokenizer, self.sample.texts
@@ -115,10 +118,9 @@ class Trial:
 
     def _tokenizer(self) -> tuple[float, int]:
         """Seconds grow with the text to some power below 1: new words become rare."""
-        if self.recipe.tokenizer.path:
+        if self.tokenizer_path:
             return 0.0, 1 << 20
-        tokenizer, whole = self._learn(1)
-        self.__dict__.setdefault("tokenizer", tokenizer)
+        whole = self._learned[1]
         if self.sample.is_whole:
             return whole, 1 << 20
         power = log2(whole / self._learn(2)[1])
@@ -138,10 +140,8 @@ class Trial:
 
     @cached_property
     def config(self) -> ModelConfig:
-        vocab_size = self.recipe.tokenizer.vocab_size
-        if self.recipe.tokenizer.path:
-            vocab_size = self.tokenizer.vocab_size
-        return model_config(self.recipe, vocab_size)
+        known = self.tokenizer.vocab_size if self.tokenizer_path else None
+        return model_config(self.recipe, known or self.recipe.tokenizer.vocab_size)
 
     @cached_property
     def model(self) -> GPT:
@@ -167,7 +167,7 @@ class Trial:
 
     def _pretrain(self) -> tuple[float, int]:
         config = self.recipe.pretrain.train
-        training = self.steps * self._step_seconds()
+        training = max(0, self.steps - self.trained_steps) * self._step_seconds()
         if config.minutes is not None:
             training = min(training, 60 * config.minutes)
         validation = self.recipe.data.validation_fraction * self.text_bytes / self.bytes_per_token
