@@ -7,7 +7,9 @@ only when it is called.
 import argparse
 import importlib
 import os
+import signal
 import sys
+from types import FrameType
 
 from groundup.errors import GroundupError, nearest
 
@@ -27,7 +29,28 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """The command's entry point: exits with 0 done, 1 failed, 2 wrong input, 130 interrupted."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    interrupts = _remember_interrupts()
+    try:
+        status = run(sys.argv[1:] if arguments is None else arguments)
+    except BaseException as error:
+        # An import that Ctrl-C cut off fails in its own way, and so may the next one.
+        if not interrupts and not isinstance(error, KeyboardInterrupt):
+            raise
+        status = _fail("interrupted", 130)
+    sys.exit(status)
+
+
+def _remember_interrupts() -> list[int]:
+    """A list that every Ctrl-C is added to, besides raising KeyboardInterrupt as always."""
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, remember)
+    return received
 
 
 def run(arguments: list[str]) -> int:
@@ -50,8 +73,6 @@ def run(arguments: list[str]) -> int:
         module.main(rest)
     except GroundupError as error:
         return _fail(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has left: nobody is there to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -96,10 +117,12 @@ class Parser(argparse.ArgumentParser):
             close = nearest(flag, self._option_string_actions)
             hint = f"did you mean {close}? " if close else ""
             self.error(f"unknown argument {unknown[0]!r}\n  fix: {hint}see {self.prog} --help")
+        if vars(parsed).get("out") == "":
+            self.error("--out is empty\n  fix: name a folder")
         return parsed
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {message.removeprefix('argument ')}", file=sys.stderr)
         sys.exit(2)
 
 
