@@ -110,8 +110,13 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "pattern" in schema:
         return f"text of the form {schema['pattern']}"
     kind = _KINDS.get(schema.get("type", ""), "another value")
-    bounds = [f"{words} {schema[key]:.20g}" for key, words in _BOUNDS.items() if key in schema]
+    bounds = [f"{words} {_plain(schema[key])}" for key, words in _BOUNDS.items() if key in schema]
     return " ".join([kind, " and ".join(bounds)]).strip()
+
+
+def _plain(number: int | float) -> int | float:
+    """The number without a needless ".0"."""
+    return int(number) if number == int(number) else number
 
 
 def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:

@@ -4,11 +4,13 @@ Nothing heavy is imported here: `groundup --help` answers at once, and each verb
 only when it is called.
 """
 
+import _thread
 import argparse
 import importlib
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 from groundup.errors import GroundupError, nearest
@@ -29,28 +31,26 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """The command's entry point: exits with 0 done, 1 failed, 2 wrong input, 130 interrupted."""
-    interrupts = _remember_interrupts()
-    try:
-        status = run(sys.argv[1:] if arguments is None else arguments)
-    except BaseException as error:
-        # An import that Ctrl-C cut off fails in its own way, and so may the next one.
-        if not interrupts and not isinstance(error, KeyboardInterrupt):
-            raise
-        status = _fail("interrupted", 130)
-    sys.exit(status)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def _remember_interrupts() -> list[int]:
-    """A list that every Ctrl-C is added to, besides raising KeyboardInterrupt as always."""
-    received: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C, as always but in the middle of an import: half of a module fails in its own way, or the
+    library that imports it goes on without, so the import is let finish first."""
+    if _is_importing(frame):
+        again = threading.Timer(0.02, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, remember)
-    return received
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
+        frame = frame.f_back
+    return frame is not None
 
 
 def run(arguments: list[str]) -> int:
@@ -73,6 +73,8 @@ def run(arguments: list[str]) -> int:
         module.main(rest)
     except GroundupError as error:
         return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has left: nobody is there to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

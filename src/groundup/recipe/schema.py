@@ -214,7 +214,8 @@ def _checked(values: dict[str, Any], where: str | None) -> Recipe:
             f"{name} cannot be set: the tokenizer gives it", where,
             "use --vocab-size, or vocab_size under [tokenizer]",
         )  # fmt: skip
-    recipe.pretrain.model_for(recipe.tokenizer.vocab_size)
+    if not recipe.pretrain.begin_from:
+        recipe.pretrain.model_for(recipe.tokenizer.vocab_size)
     return recipe
 
 
