@@ -6,6 +6,7 @@ The command line prints these as three short lines and exits with `exit_status`;
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class GroundupError(Exception):
@@ -52,6 +53,17 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str | None = None
     suggestion = nearest(name, known)
     fix = f"did you mean {suggestion!r}? " if suggestion else ""
     return InputError(f"unknown {kind} {name!r}", where, f"{fix}known: {', '.join(known)}")
+
+
+def no_such(
+    kind: str, path: Path, beside: Iterable[Path], fix: str = "check the path"
+) -> InputError:
+    """The error for a path where nothing is, with the one of `beside` that has the most similar name:
+    the suffix does not count, as all text files have it in common."""
+    by_stem = {other.stem: other for other in beside}
+    close = nearest(path.stem, by_stem)
+    hint = f"did you mean {by_stem[close]}?" if close else fix
+    return InputError(f"there is no such {kind}", str(path), hint)
 
 
 class StoppedError(GroundupError):

@@ -77,6 +77,10 @@ _FIXES = {
     errno.EACCES: "choose a folder you may write to with --out",
     errno.EROFS: "the file system is read-only: choose another folder with --out",
     errno.ENOTDIR: "a part of this path is a file: choose another --out",
+    errno.EEXIST: "a file stands where a folder must be: choose another --out",
+    errno.EISDIR: "a folder stands where a file must be: choose another name",
+    errno.ENOENT: "no folder can be made here: choose another --out",
+    errno.ENAMETOOLONG: "choose a shorter --out",
 }
 
 

@@ -1,17 +1,21 @@
 """The base of every settings class: typed, immutable, and strict about unknown names.
 
 A settings class stands beside the part it sets (`ModelConfig` in `model/config.py`, …) and has a
-docstring under each field. The same class reads a TOML section, the `--section.field value` flags
-and writes the reference page, so that a default is written once.
+docstring under each field. The same class reads a TOML section and the `--section.field value`
+flags, and is what their `--help` says, so that a default is written once.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from groundup.errors import InputError, nearest
 
 S = TypeVar("S", bound="Settings")
+
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""What random generators take: numpy's and torch's hold it in 64 bits."""
 
 
 class Settings(BaseModel):
@@ -35,29 +39,98 @@ class Settings(BaseModel):
             raise _input_error(cls, error, where) from None
 
 
+class Typed(str):
+    """A value as it was typed behind a flag: an error about it names the flag."""
+
+    flag: str
+
+    def __new__(cls, text: str, flag: str) -> "Typed":
+        typed = super().__new__(cls, text)
+        typed.flag = flag
+        return typed
+
+
+@dataclass(frozen=True)
+class FieldsOf:
+    """Metadata of a field that is a table: it holds fields of these settings, which are checked when
+    the rest of them is known."""
+
+    settings: type[BaseModel]
+
+
+def called(given: Any, setting: str, where: str | None) -> tuple[str, str | None]:
+    """What a message calls a setting, and where it stands: a flag by itself, else its name there."""
+    return (given.flag, None) if isinstance(given, Typed) else (f"setting {setting!r}", where)
+
+
 def _input_error(cls: type[BaseModel], error: ValidationError, where: str | None) -> InputError:
     """The first problem pydantic found, in a user's words."""
     problem = error.errors()[0]
-    path = [str(part) for part in problem["loc"]]
+    path, given = [str(part) for part in problem["loc"]], problem["input"]
     field = ".".join(path)
     if problem["type"] == "extra_forbidden":
         known = _fields_at(cls, path[:-1])
         suggestion = nearest(path[-1], known)
         hint = f"did you mean {suggestion!r}? " if suggestion else ""
         return InputError(f"unknown setting {field!r}", where, f"{hint}known: {', '.join(known)}")
-    message = problem["msg"].removeprefix("Value error, ")
+    own_words = problem["msg"].removeprefix("Value error, ")
     if not field:
-        return InputError(message, where)
-    given = f", not {problem['input']!r}" if problem["type"] != "missing" else ""
-    return InputError(f"setting {field!r}: {message}{given}", where)
+        return InputError(own_words, where)
+    name, where = called(given, field, where)
+    if problem["type"] == "missing":
+        return InputError(f"{name} is missing", where)
+    if problem["type"] == "value_error":
+        return InputError(f"{name}: {own_words}{_shown(given)}", where)
+    allowed = TypeAdapter(_type_at(cls, path)).json_schema()
+    close = nearest(str(given), allowed.get("enum", ()))
+    hint = f"did you mean {close!r}?" if close else None
+    return InputError(f"{name} must be {_in_words(allowed)}{_shown(given)}", where, hint)
+
+
+def _shown(given: Any) -> str:
+    """The value that is wrong; a table or a list would be too long, and the message names its part."""
+    if isinstance(given, dict | list):
+        return ""
+    text = repr(str(given) if isinstance(given, str) else given)
+    return f", not {text}" if len(text) <= 80 else f", not {text[:60]}…"
+
+
+_KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false",
+          "string": "text", "array": "a list", "object": "a table"}  # fmt: skip
+_BOUNDS = {"minimum": "no less than", "exclusiveMinimum": "above", "maximum": "no more than",
+           "exclusiveMaximum": "below"}  # fmt: skip
+
+
+def _in_words(schema: dict[str, Any]) -> str:
+    """What a JSON schema allows: "a whole number above 0"."""
+    if "anyOf" in schema:
+        return " or ".join(_in_words(s) for s in schema["anyOf"] if s != {"type": "null"})
+    if "enum" in schema:
+        return " or ".join(map(repr, schema["enum"]))
+    if "pattern" in schema:
+        return f"text of the form {schema['pattern']}"
+    kind = _KINDS.get(schema.get("type", ""), "another value")
+    bounds = [f"{words} {_plain(schema[key])}" for key, words in _BOUNDS.items() if key in schema]
+    return " ".join([kind, " and ".join(bounds)]).strip()
+
+
+def _plain(number: int | float) -> int | float:
+    """The number without a needless ".0"."""
+    return int(number) if number == int(number) else number
 
 
 def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
     """The field names of the settings class found by walking `path` down from `cls`."""
+    found = _type_at(cls, path)
+    return list(found.model_fields) if _is_settings(found) else []
+
+
+def _type_at(cls: type[BaseModel], path: list[str]) -> Any:
+    """The type found by walking `path` down from `cls`."""
     found: Any = cls
     for name in path:
         found = _below(found, name)
-    return list(found.model_fields) if _is_settings(found) else []
+    return found
 
 
 def _below(annotation: Any, name: str) -> Any:
@@ -65,7 +138,10 @@ def _below(annotation: Any, name: str) -> Any:
     by a tag, the class that carries this tag."""
     if _is_settings(annotation):
         field = annotation.model_fields.get(name)
-        return field.annotation if field else None
+        if field is None:
+            return None
+        bounds = tuple(field.metadata)
+        return Annotated[(field.annotation, *bounds)] if bounds else field.annotation
     if get_origin(annotation) is Annotated:
         return _below(get_args(annotation)[0], name)
     if get_origin(annotation) is list:

@@ -1,6 +1,10 @@
 """The real command line in processes of its own: what a user types and sees."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -81,7 +85,7 @@ def test_a_recipe_runs_with_overrides(story: Path, tmp_path: Path):
     result = groundup(
         "run", "shakespeare-modern", "--data", story, "--out", tmp_path, "--json",
         "--tokenizer.vocab_size", 300, "--pretrain.train.steps", 3,
-        "--pretrain.model.context_length", 16, "--evaluate.text", f'["{story}"]',
+        "--pretrain.model.context_length", 16, "--evaluate.text", story,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
@@ -99,6 +103,7 @@ def test_quickstart_builds_examines_and_can_be_asked_again(tmp_path: Path):
         assert 0 <= figures["exact_answers"] <= 1
         assert figures["exact_answers_by_level"]["zh"].keys() == {"1", "2", "3"}
         assert 0 < figures["chance"]["en"]["find"] < 1
+        assert result.stderr.count("it says:") >= 6
     talked = groundup("chat", figures["model"], stdin="Hello\n")
     assert talked.returncode == 0 and "Traceback" not in talked.stderr
 
@@ -128,7 +133,40 @@ def test_quickstart_on_ones_own_text_goes_on_with_what_one_says(story: Path, tmp
         (["generate", "MODEL", "--prompt", "x", "--temperature", "-1"], "temperature"),
         (["tokenizer", "encode", "no/such"], "no such tokenizer"),
         (["evaluate", "MODEL", "--text", "no.txt"], "no such file"),
-        (["quickstart", "--minutes", "0"], "--minutes"),
+        (["quickstart", "--minutes", "0"], "--minutes must be a number above 0"),
+        (["quickstart", "--minutes", "inf"], "--minutes must be a number"),
+        (["quickstart", "--minutes", "soon"], "--minutes must be a number"),
+        (["tokenizer", "train", "STORY", "--out", ""], "--out is empty"),
+        (["tokenizer", "train", "STORY", "--vocab-size", "many"], "--vocab-size must be a whole"),
+        (["tokenizer", "decode", "STORY"], "this is a file"),
+        (["pretrain", "--data", "STORY", "--train.steps", "1.5"], "--train.steps must be a whole"),
+        (["pretrain", "--data", "STORY", "--train.seed", "9" * 23], "--train.seed must be"),
+        (["pretrain", "--data", "STORY", "--windows.seed", "9" * 5000], "--windows.seed must be"),
+        (["pretrain", "--data", "STORY", "--train.optimizer", "adam"], "did you mean 'adamw'"),
+        (["pretrain", "--data", "STORY", "--model.vocab_size", "100"], "use --vocab-size"),
+        (["pretrain", "--data", "STORY", "--from", "MODEL", "--preset", "nano"], "--preset cannot"),
+        (["pretrain", "--data", "STORY", "--from", "MODEL", "--vocab-size", "300"], "--vocab-size"),
+        (
+            ["pretrain", "--data", "STORY", "--from", "MODEL", "--model.d_model", "8"],
+            "--model.d_model",
+        ),
+        (["generate", "MODEL", "--prompt", "x", "--seed", "9" * 23], "--seed must be"),
+        (
+            ["generate", "MODEL", "--prompt", "x", "--top-p", "2"],
+            "--top-p must be a number above 0",
+        ),
+        (["chat", "MODEL", "--system", "Be kind."], "--system"),
+        (["run", "nope.toml"], "no such recipe file"),
+        (["run", "STORY"], "a recipe is a .toml file"),
+        (
+            ["run", "shakespeare-modern", "--evaluate.text", "[v.txt"],
+            "--evaluate.text: not a valid",
+        ),
+        (
+            ["run", "shakespeare-modern", "--pretrain.train.steps", "x"],
+            "error: --pretrain.train.steps",
+        ),
+        (["inspect", "gpt-2-smal"], "'gpt-2-small'"),
     ],
 )
 def test_a_mistake_gives_one_message_and_status_2(
@@ -141,6 +179,53 @@ def test_a_mistake_gives_one_message_and_status_2(
     result = groundup(*given)
     assert result.returncode == 2, result.stderr
     assert said in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("out", ["STORY", "/dev/full", "/proc/new"])
+def test_a_vocabulary_is_not_learned_for_a_place_that_cannot_be_written(out: str, story: Path):
+    place = str(story) if out == "STORY" else out
+    result = groundup("tokenizer", "train", story, "--vocab-size", 300, "--out", place)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "cannot write" in result.stderr and place in result.stderr
+
+
+@pytest.mark.parametrize("typed", ["72 ²", "--5", "9" * 5000, "1_0", "ten", "9999"])
+def test_what_is_no_token_id_is_refused(typed: str, trained: Path):
+    result = groundup("tokenizer", "decode", trained, stdin=typed)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "token id" in result.stderr and len(result.stderr) < 300
+
+
+def test_what_is_no_text_is_refused_where_a_prompt_is_read(trained: Path):
+    result = subprocess.run(
+        [sys.executable, "-m", "groundup.cli.main", "generate", str(trained)],
+        input=b"caf\xe9", capture_output=True,
+    )  # fmt: skip
+    assert result.returncode == 2 and b"not valid UTF-8" in result.stderr
+
+
+def test_a_chat_with_a_model_that_knows_no_turns_goes_on_with_what_one_says(trained: Path):
+    result = groundup("chat", trained, stdin="It was\n")
+    assert result.returncode == 0 and result.stdout.startswith("It was")
+    assert result.stderr == "This model knows no turns: it goes on with what you begin.\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent differently on Windows")
+def test_ctrl_c_stops_an_answer_and_then_ends_the_chat(trained: Path):
+    command = ["groundup.cli.main", "chat", str(trained), "--max-new-tokens", "1000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, encoding="utf-8", env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdin and process.stdout
+    process.stdin.write("It was\n")
+    process.stdin.flush()
+    assert process.stdout.read(7).startswith("It was")
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0 and "error" not in said
 
 
 def test_damaged_weights_are_said_to_be_damaged(trained: Path, tmp_path: Path):

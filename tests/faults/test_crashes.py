@@ -17,7 +17,7 @@ from groundup.recipe import pretrain
 from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import parse_recipe
 from groundup.recipe.watch import Watcher
-from groundup.train.metrics import read_metrics
+from groundup.train.metrics import MetricsFile, read_metrics
 from tests.conftest import groundup
 
 SETTINGS = [
@@ -101,10 +101,33 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(story: Path, tmp_path: Pat
     other = groundup(*command(story, tmp_path, "--resume", "--train.learning_rate", 1e-4)[3:])
     assert other.returncode == 2 and "other settings" in other.stderr
     newest = sorted((tmp_path / "pretrain/checkpoints").glob("step-*"))[-1]
-    (newest / "optimizer.pt").write_bytes(b"cut")
-    damaged = groundup(*command(story, tmp_path, "--resume")[3:])
-    assert damaged.returncode == 1 and "optimizer.pt" in damaged.stderr
-    assert "Traceback" not in again.stderr + other.stderr + damaged.stderr
+    assert "Traceback" not in again.stderr + other.stderr
+    index = next((tmp_path / "data/tokens").glob("*/shards.json"))
+    whole = index.read_bytes()
+    for file, content in ((newest / "optimizer.pt", b"cut"), (newest / "state.json", b"{}"),
+                          (newest / "state.json", b"[1]"), (index, b"{}")):  # fmt: skip
+        file.write_bytes(content)
+        damaged = groundup(*command(story, tmp_path, "--resume")[3:])
+        index.write_bytes(whole)
+        assert damaged.returncode == 1 and file.name in damaged.stderr
+        assert "Traceback" not in damaged.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent differently on Windows")
+@pytest.mark.parametrize("after", [0.3, 0.6, 1.0, 1.6])
+def test_ctrl_c_ends_in_one_line_even_while_modules_are_loaded(after: float, tmp_path: Path):
+    text = tmp_path / "long.txt"
+    text.write_text("".join(f"word{i} 字{i}\n" for i in range(300_000)), encoding="utf-8")
+    parts = ["tokenizer", "train", str(text), "--vocab-size", "30000", "--out", str(tmp_path / "t")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundup.cli.main", *parts], stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.endswith("error: interrupted\n")
+    assert "Traceback" not in said and "Error" not in said
 
 
 def test_a_refused_command_touches_nothing(story: Path, tmp_path: Path):
@@ -193,3 +216,12 @@ def test_a_full_disk_is_said_in_words(tmp_path: Path):
     ):
         full.write("x" * 10_000)
     assert "free some space" in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_disk_that_is_full_during_training_is_said_in_words(tmp_path: Path):
+    metrics = MetricsFile(tmp_path / "metrics.jsonl", 0)
+    metrics.path.unlink()
+    metrics.path.symlink_to("/dev/full")
+    with pytest.raises(GroundupError, match="No space left"):
+        metrics.write(step=1)

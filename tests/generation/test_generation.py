@@ -99,6 +99,12 @@ def test_tokens_are_drawn_as_often_as_their_probabilities_say():
         assert drawn[token] / 20_000 == pytest.approx(weight / sum(weights), abs=0.015)
 
 
+@pytest.mark.parametrize("temperature", [1e-320, 1e-9])
+def test_the_coldest_temperatures_take_the_likeliest(model, temperature: float):
+    cold = SamplingConfig(temperature=temperature, max_new_tokens=20)
+    assert list(Engine(model).stream([5], cold)) == list(Engine(model).stream([5], GREEDY))
+
+
 @pytest.mark.parametrize(
     ("prompt", "said"), [([], "empty"), ([1] * 65, "65 tokens"), ([10_000], "10000")]
 )

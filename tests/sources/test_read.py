@@ -36,6 +36,27 @@ def test_russian_in_its_own_code_page_is_not_taken_for_chinese(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Café déjà vu, naïve façade", "latin-1"),
+        ("El niño comió piñas; ¿dónde está el año?", "latin-1"),
+        ("He said “hello” — it’s 100 £ or 20 €.", "cp1252"),
+        ("Zażółć gęślą jaźń", "cp1250"),
+        ("Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar.", "cp1254"),
+        ("Hello, how are you?\n", "utf-32"),
+        (CHINESE, "utf-32"),
+        ("Hello world\nhow are you\n", "utf-16-le"),
+        ("Hello world", "utf-16-be"),
+        (CHINESE, "utf-16-le"),
+        (CHINESE, "utf-16-be"),
+    ],
+)
+def test_a_short_text_is_read_in_the_likelier_encoding(text: str, encoding: str, tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert texts(tmp_path / "a.txt") == [text]
+
+
+@pytest.mark.parametrize(
     ("name", "content"),
     [
         ("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'),
@@ -100,6 +121,8 @@ def test_text_is_cut_only_between_a_line_end_and_what_follows(text: str):
         ("a.txt", b"", "no text"),
         ("a.txt", b"\x00\x01\x02" * 100, "binary"),
         ("a.txt", ("good text " * 40_000).encode() + b"\xff\xfe broken", "not valid utf-8"),
+        ("a.txt", b"good text\n" * 40_000 + b"\0\0\1", "binary"),
+        ("a.txt", bytes(range(256)) * 100, "binary"),
         ("a.jsonl", b'{"text": "one"}\n{"text": \n', "a.jsonl:2"),
         ("a.jsonl", b'["one"]\n', "not a JSON object"),
         ("a.jsonl", b'{"number": 3}\n', "it has: number"),
@@ -121,6 +144,9 @@ def test_a_missing_file_names_the_nearest_one(tmp_path: Path):
     with pytest.raises(InputError, match="no such file") as error:
         texts(tmp_path / "shakespear.txt")
     assert "shakespeare.txt?" in str(error.value)
+    (tmp_path / "bin.txt").write_text("To be")
+    with pytest.raises(InputError, match="check the path"):
+        texts(tmp_path / "missing.txt")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -50,6 +50,14 @@ def test_another_kind_of_model_is_refused_by_name(model, tokenizer, tmp_path: Pa
         groundup.load(tmp_path / "m")
 
 
+@pytest.mark.parametrize("content", ["[1]", "3", "{", '"x"'])
+def test_a_config_that_is_no_table_is_refused(content: str, model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "m")
+    (tmp_path / "m/config.json").write_text(content)
+    with pytest.raises(CorruptFileError, match="not valid JSON"):
+        groundup.load(tmp_path / "m")
+
+
 def test_the_folder_above_a_model_points_to_it(model, tokenizer, tmp_path: Path):
     groundup.save(model, tokenizer, tmp_path / "run/pretrain/model")
     with pytest.raises(InputError) as error:

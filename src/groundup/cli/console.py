@@ -1,4 +1,5 @@
-"""What is seen of long work: stages, a live line of training, evaluations. All on standard error."""
+"""What goes to the terminal and comes from it: long work as it is seen on standard error (stages, a
+live line of training, evaluations), JSON, standard input."""
 
 import json
 import sys
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from groundup.errors import InputError
 from groundup.model.cost import training_flops_per_token
 from groundup.recipe.run import Finished
 from groundup.recipe.watch import Watcher
@@ -92,6 +94,14 @@ class ConsoleWatcher(Watcher):
         """Where the model and its report are."""
         run = finished.run
         self.console.print(f"\nmodel: {run.model}   report: {run.report}", soft_wrap=True)
+
+
+def standard_input() -> str:
+    """All that comes in, as text."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not valid UTF-8: {error.reason}", "standard input") from None
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -6,21 +6,30 @@ as text in nested tables, which pydantic then converts as it does the values of 
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from groundup.model.config import ModelConfig
+from groundup.settings import FieldsOf, Typed
+
+
+def typed(flag: str) -> Callable[[str], Typed]:
+    """The `type` of a plain flag whose value becomes a setting."""
+    return partial(Typed, flag=flag)
 
 
 def add_settings(parser: argparse.ArgumentParser, prefix: str, settings: type[BaseModel]) -> None:
     """A flag `--prefix.field VALUE` for each field of `settings` and of the tables in it."""
     group = parser.add_argument_group(f"--{prefix}.…", (settings.__doc__ or "").split("\n")[0])
-    for path, kind, about in _fields(prefix, settings):
+    for path, field in _fields(prefix, settings):
         group.add_argument(
-            f"--{path}", metavar=kind, dest=path, default=argparse.SUPPRESS, help=about
-        )
+            f"--{path}", dest=path, default=argparse.SUPPRESS, metavar=_kind(field.annotation),
+            type=partial(_value, flag=f"--{path}", annotation=field.annotation), help=_about(field),
+        )  # fmt: skip
 
 
 def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -32,35 +41,55 @@ def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:
             table = tables
             for part in outer:
                 table = table.setdefault(part, {})
-            table[name] = _value(value)
+            table[name] = value
     return tables
 
 
-def _value(text: str) -> Any:
-    """Lists are written as in JSON or with commas; everything else is left to the settings class."""
-    if text.startswith("["):
-        return json.loads(text)
-    return None if text == "none" else text
+def _value(text: str, flag: str, annotation: Any) -> Any:
+    """A list is written with commas, or as in JSON; `none` unsets what may be unset; everything else
+    is left to the settings class."""
+    if text == "none" and NoneType in get_args(annotation):
+        return None
+    if get_origin(annotation) is not list:
+        return Typed(text, flag)
+    items = _json(text) if text.startswith(("[", "{")) else text.split(",")
+    return [Typed(item, flag) if isinstance(item, str) else item for item in items]
 
 
-def _fields(prefix: str, settings: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+def _json(text: str) -> list[Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'not a valid JSON list ({error})\n  fix: write a,b or ["a", "b"]'
+        ) from None
+    return content if isinstance(content, list) else [content]
+
+
+def _fields(prefix: str, settings: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in settings.model_fields.items():
         path, annotation = f"{prefix}.{name}", field.annotation
-        if path.endswith("pretrain.model"):
-            annotation = ModelConfig
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from _fields(path, annotation)
-            continue
-        default = field.get_default(call_default_factory=False)
-        shown = "" if default is None or field.default_factory else f" (default: {default})"
-        about = " ".join((field.description or "").split()) + shown
-        yield path, _kind(annotation), about.replace("%", "%%")
+        table = next((m.settings for m in field.metadata if isinstance(m, FieldsOf)), annotation)
+        if isinstance(table, type) and issubclass(table, BaseModel):
+            yield from _fields(path, table)
+        else:
+            yield path, field
+
+
+def _about(field: FieldInfo) -> str:
+    """The help of a flag: the field's docstring and default."""
+    default = field.get_default(call_default_factory=False)
+    shown = "" if default is None or field.default_factory else f" (default: {default})"
+    return (" ".join((field.description or "").split()) + shown).replace("%", "%%")
 
 
 def _kind(annotation: Any) -> str:
-    """What stands for the value in the help: int → INT, a choice → its values."""
-    arguments = get_args(annotation)
-    if arguments and all(isinstance(argument, str) for argument in arguments):
-        return "|".join(arguments)
-    named = annotation if isinstance(annotation, type) else next(iter(arguments), str)
-    return getattr(named, "__name__", "value").upper()
+    """What stands for the value in the help: int → INT, a choice → its values, a list → LIST."""
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) is list:
+        return "LIST"
+    choices = [choice for choice in get_args(annotation) if choice is not NoneType]
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "|".join(choices)
+    return _kind(choices[0]) if choices else annotation.__name__.upper()

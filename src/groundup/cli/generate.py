@@ -2,6 +2,7 @@
 
 import sys
 
+from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 
 
@@ -22,12 +23,12 @@ def main(arguments: list[str]) -> None:
         "--repetition-penalty": "above 1: fewer repetitions",
     }  # fmt: skip
     for flag, about in flags.items():
-        parser.add_argument(flag, default=None, help=about)
+        parser.add_argument(flag, type=typed(flag), help=about)
     parsed = parser.parse(arguments)
 
     import time
 
-    from groundup.cli.console import print_json
+    from groundup.cli.console import print_json, standard_input
     from groundup.generation.engine import Engine
     from groundup.generation.sampling import SamplingConfig
     from groundup.generation.text import Completion, complete
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> None:
     given = {name: value for name, value in settings.items() if value is not None}
     sampling = SamplingConfig.parse(given, "command line")
     model, tokenizer = load(parsed.model)
-    prompt = sys.stdin.read() if parsed.prompt is None else parsed.prompt
+    prompt = standard_input() if parsed.prompt is None else parsed.prompt
     completion = Completion(tokenizer.encode(prompt))
     began = time.perf_counter()
     for piece in complete(Engine(model), tokenizer, completion, sampling, parsed.stop):

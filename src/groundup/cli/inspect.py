@@ -1,6 +1,9 @@
 """`groundup inspect`"""
 
+from pathlib import Path
+
 from groundup.cli.main import Parser
+from groundup.errors import InputError, nearest
 
 
 def main(arguments: list[str]) -> None:
@@ -15,11 +18,8 @@ def main(arguments: list[str]) -> None:
 
     from groundup.cli.console import print_json
     from groundup.model import cost
-    from groundup.model.presets import PRESETS, preset
-    from groundup.weights.directory import find, read_config
 
-    is_preset = parsed.model in PRESETS
-    config = preset(parsed.model) if is_preset else read_config(find(parsed.model))
+    config = read_named_config(parsed.model)
     parts = cost.parameters(config)
     figures = {
         "architecture": config.model_dump(),
@@ -40,3 +40,19 @@ def main(arguments: list[str]) -> None:
     print(f"{'forward':<20} {figures['flops_per_token']:>15,} FLOPs per token")
     for what, size in figures["memory_bytes"].items():
         print(f"{what:<20} {size:>15,} bytes")
+
+
+def read_named_config(name: str):
+    """The configuration of a preset, or of a model directory."""
+    from groundup.model.presets import PRESETS, preset
+    from groundup.weights.directory import find, read_config
+
+    if name in PRESETS:
+        return preset(name)
+    folders = [path.name for path in Path().iterdir() if path.is_dir()]
+    close = nearest(name, [*PRESETS, *folders])
+    if close and not Path(name).exists() and Path(name).name == name:
+        raise InputError(
+            "there is no such preset or model directory", name, f"did you mean {close!r}?"
+        )
+    return read_config(find(name))

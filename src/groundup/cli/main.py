@@ -4,10 +4,14 @@ Nothing heavy is imported here: `groundup --help` answers at once, and each verb
 only when it is called.
 """
 
+import _thread
 import argparse
 import importlib
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 
 from groundup.errors import GroundupError, nearest
 
@@ -28,7 +32,26 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """The command's entry point: exits with 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C, as always but in the middle of an import: half of a module fails in its own way, or the
+    library that imports it goes on without, so the import is let finish first."""
+    if _is_importing(frame):
+        again = threading.Timer(0.02, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
+        raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
+        frame = frame.f_back
+    return frame is not None
 
 
 def run(arguments: list[str]) -> int:
@@ -97,10 +120,12 @@ class Parser(argparse.ArgumentParser):
             close = nearest(flag, self._option_string_actions)
             hint = f"did you mean {close}? " if close else ""
             self.error(f"unknown argument {unknown[0]!r}\n  fix: {hint}see {self.prog} --help")
+        if vars(parsed).get("out") == "":
+            self.error("--out is empty\n  fix: name a folder")
         return parsed
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {message.removeprefix('argument ')}", file=sys.stderr)
         sys.exit(2)
 
 

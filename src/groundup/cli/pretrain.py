@@ -9,7 +9,7 @@ from groundup.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
-    from groundup.cli.flags import add_settings, given_settings
+    from groundup.cli.flags import add_settings, given_settings, typed
     from groundup.data.windows import WindowConfig
     from groundup.model.config import ModelConfig
     from groundup.train.config import TrainConfig
@@ -23,9 +23,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--val", nargs="+", help="files for validation (a part of --data)")
     parser.add_argument("--text-field", help="the field of a row that is its text")
     parser.add_argument("--tokenizer", help="directory of an existing tokenizer")
-    parser.add_argument("--vocab-size", help="token ids to learn (4096)")
-    parser.add_argument("--tokenizer-kind", help="bpe, byte or character (bpe)")
-    parser.add_argument("--preset", help="the model to begin from (micro)")
+    for flag, about in {
+        "--vocab-size": "token ids to learn (4096)",
+        "--tokenizer-kind": "bpe, byte or character (bpe)",
+        "--preset": "the model to begin from (micro)",
+    }.items():
+        parser.add_argument(flag, type=typed(flag), help=about)
     parser.add_argument("--from", dest="begin_from", help="go on training this model")
     parser.add_argument("--prompt", help="beginning of the sample at each evaluation")
     parser.add_argument("--out", default="runs/pretrain", help="run directory (%(default)s)")

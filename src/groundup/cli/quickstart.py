@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 
 
@@ -13,12 +14,11 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--out", default="runs/quickstart", help="run directory (%(default)s)")
     parser.add_argument("--text", nargs="+", help="your own files instead of the sample world")
-    parser.add_argument("--minutes", type=float, default=4.7, help="time to use (%(default)s)")
+    parser.add_argument("--minutes", type=typed("--minutes"), default=4.7,
+                        help="time to use (%(default)s)")  # fmt: skip
     parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, no chat")
     parsed = parser.parse(arguments)
-    if not parsed.minutes > 0:
-        parser.error(f"--minutes must be above 0, not {parsed.minutes}")
     show(parsed)
 
 
@@ -28,14 +28,17 @@ def show(parsed) -> None:
     from groundup.cli.console import ConsoleWatcher, print_json
     from groundup.cli.talk import chat_loop, complete_loop
     from groundup.recipe.quickstart import build, own_text
+    from groundup.train.config import TrainConfig
 
+    minutes = TrainConfig.parse({"minutes": parsed.minutes}).minutes
+    assert minutes is not None
     began, out = time.perf_counter(), Path(parsed.out)
     exam, examples = None, []
     with ConsoleWatcher() as watcher:
         if parsed.text:
-            finished = own_text(out, parsed.text, parsed.minutes, {}, watcher)
+            finished = own_text(out, parsed.text, minutes, {}, watcher)
         else:
-            finished, exam, examples = build(out, parsed.minutes, {}, watcher)
+            finished, exam, examples = build(out, minutes, {}, watcher)
     figures = {
         "model": str(finished.run.model),
         "report": str(finished.run.report),
@@ -60,6 +63,7 @@ def show(parsed) -> None:
 
 def print_exam(console, exam, examples) -> None:
     """The exam as a table, with the share that guessing would get beside each."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("task", *(f"{language}" for language in exam.by_task), "by guessing")
@@ -70,6 +74,8 @@ def print_exam(console, exam, examples) -> None:
                  "join": "join two facts (level 3)"}  # fmt: skip
         table.add_row(names.get(task, task), *shares, f"{guess:.0%}")
     console.print(table)
-    for question, right in examples:
-        mark = "[green]right[/]" if right else "[red]wrong[/]"
-        console.print(f"  {question.prompt}  [bold]{question.answer}[/]  {mark}")
+    for reply in examples:
+        right = escape(reply.question.answer)
+        mark = "[green]right[/]" if reply.is_right else f"[red]wrong[/], right is: {right}"
+        said = escape(f"{reply.question.prompt}  it says: {reply.said}")
+        console.print(f"  {said}  {mark}")

@@ -1,5 +1,6 @@
 """Talking to a model on the terminal, turn by turn."""
 
+import contextlib
 import sys
 
 from groundup.errors import InputError
@@ -33,27 +34,31 @@ def chat_loop(
         messages.append({"role": "assistant", "content": completion.text.strip()})
 
 
-def complete_loop(model: GPT, tokenizer: Tokenizer) -> None:
+def complete_loop(model: GPT, tokenizer: Tokenizer, sampling: SamplingConfig | None = None) -> None:
     """For a model that knows no turns: it goes on with what the user begins."""
-    engine = Engine(model)
+    engine, sampling = Engine(model), sampling or SamplingConfig()
     for said in _lines():
         sys.stdout.write(said)
         try:
             completion = Completion(tokenizer.encode(said))
-            _print_pieces(complete(engine, tokenizer, completion, SamplingConfig()), strip=False)
+            _print_pieces(complete(engine, tokenizer, completion, sampling), strip=False)
         except InputError as error:
             print(f"\nerror: {error}", file=sys.stderr)
 
 
 def _lines():
-    """What the user types, line by line, without the empty ones."""
+    """What the user types, line by line, without the empty ones, until Ctrl-D or Ctrl-C."""
     end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
     if sys.stdin.isatty():
         print(GREETING.format(end), file=sys.stderr)
     while True:
         try:
             said = input("> " if sys.stdin.isatty() else "").strip()
-        except EOFError:
+            said.encode("utf-8")
+        except UnicodeError:
+            print("error: this line is not valid UTF-8", file=sys.stderr)
+            continue
+        except (EOFError, KeyboardInterrupt):
             return
         if said:
             yield said
@@ -82,11 +87,12 @@ def _fitting_prompt(
 
 
 def _print_pieces(pieces, strip: bool = True) -> None:
-    """Print as it comes; a chat template's space before the answer is not shown."""
+    """Print as it comes, until Ctrl-C; a chat template's space before the answer is not shown."""
     begun = not strip
-    for piece in pieces:
-        shown = piece if begun else piece.lstrip()
-        begun = begun or bool(shown)
-        sys.stdout.write(shown)
-        sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        for piece in pieces:
+            shown = piece if begun else piece.lstrip()
+            begun = begun or bool(shown)
+            sys.stdout.write(shown)
+            sys.stdout.flush()
     print()

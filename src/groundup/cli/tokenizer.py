@@ -1,7 +1,9 @@
 """`groundup tokenizer train|encode|decode`"""
 
+import re
 import sys
 
+from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError, unknown
 
@@ -26,7 +28,8 @@ def train(arguments: list[str]) -> None:
         "tokenizer train", "groundup tokenizer train book.txt --vocab-size 4096 --out tok"
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders; - for input")
-    parser.add_argument("--vocab-size", type=int, default=4096, help="token ids (%(default)s)")
+    parser.add_argument("--vocab-size", type=typed("--vocab-size"), default=4096,
+                        help="token ids (%(default)s)")  # fmt: skip
     parser.add_argument("--kind", choices=("bpe", "byte", "character"), default="bpe")
     parser.add_argument("--out", default="tokenizer", help="directory to write (%(default)s)")
     parser.add_argument("--special", nargs="+", default=["<|endoftext|>"], metavar="TOKEN",
@@ -39,18 +42,24 @@ def train(arguments: list[str]) -> None:
     from pathlib import Path
 
     from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.files import disk_errors
+    from groundup.recipe.schema import TokenizerConfig
     from groundup.sources.find import keep_standard_input
     from groundup.sources.read import read_pieces
     from groundup.tokenizer.tokenizer import Tokenizer
 
+    vocab_size = TokenizerConfig.parse({"vocab_size": parsed.vocab_size}).vocab_size
+    out = Path(parsed.out)
+    with disk_errors(out):  # before the work, not after it
+        out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     with ConsoleWatcher() as watcher, tempfile.TemporaryDirectory() as folder:
         watcher.stage("tokenizer", "Joining the most frequent neighbours, again and again.")
         paths = keep_standard_input(parsed.paths, Path(folder))
         tokenizer = Tokenizer.train(
-            paths, parsed.vocab_size, parsed.special, parsed.kind, watcher.advanced
+            paths, vocab_size, parsed.special, parsed.kind, watcher.advanced
         )
-        tokenizer.save(parsed.out)
+        tokenizer.save(out)
         seconds = time.perf_counter() - began
         size, tokens = 0, 0
         for piece in read_pieces(paths):
@@ -60,10 +69,10 @@ def train(arguments: list[str]) -> None:
         "out": parsed.out, "vocab_size": tokenizer.vocab_size, "seconds": seconds, "bytes": size,
         "bytes_per_token": size / tokens,
     }  # fmt: skip
-    if tokenizer.vocab_size < parsed.vocab_size:
+    if tokenizer.vocab_size < vocab_size:
         watcher.console.print(
             f"the text has no more pairs to join: {tokenizer.vocab_size} ids instead of "
-            f"{parsed.vocab_size}"
+            f"{vocab_size}"
         )
     if parsed.json:
         print_json(figures)
@@ -78,11 +87,11 @@ def encode(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print ids and pieces as JSON")
     parsed = parser.parse(arguments)
 
-    from groundup.cli.console import print_json
+    from groundup.cli.console import print_json, standard_input
     from groundup.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(parsed.directory)
-    ids = tokenizer.encode(_standard_input())
+    ids = tokenizer.encode(standard_input())
     if parsed.json:
         print_json({"ids": ids, "tokens": tokenizer.pieces(ids)})
     else:
@@ -94,18 +103,15 @@ def decode(arguments: list[str]) -> None:
     parser.add_argument("directory", metavar="DIR", help="a tokenizer or model directory")
     parsed = parser.parse(arguments)
 
+    from groundup.cli.console import standard_input
     from groundup.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(parsed.directory)
-    words = _standard_input().replace(",", " ").replace("[", " ").replace("]", " ").split()
-    wrong = next((word for word in words if not word.lstrip("-").isdigit()), None)
+    words = standard_input().replace(",", " ").replace("[", " ").replace("]", " ").split()
+    wrong = next((word for word in words if not re.fullmatch("[0-9]{1,9}", word)), None)
     if wrong is not None:
-        raise InputError(f"{wrong!r} is not a token id", "standard input", "give whole numbers")
+        raise InputError(
+            f"{wrong[:40]!r} is not a token id", "standard input",
+            f"give whole numbers from 0 to {tokenizer.vocab_size - 1}",
+        )  # fmt: skip
     sys.stdout.write(tokenizer.decode(map(int, words)))
-
-
-def _standard_input() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not valid UTF-8: {error.reason}", "standard input") from None

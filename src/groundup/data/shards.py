@@ -29,6 +29,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 
 SHARD_TOKENS = 1 << 26
 BATCH_CHARACTERS = 1 << 18
+INDEX_KEYS = {"dtype", "vocab_size", "tokenizer", "splits"}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -280,11 +281,14 @@ def read_shards_index(folder: Path) -> dict:
     """The content of `shards.json`."""
     path = folder / "shards.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        described = json.loads(path.read_text(encoding="utf-8"))
+        if set(described) >= INDEX_KEYS and set(described["splits"]) >= set(SPLITS):
+            return described
     except FileNotFoundError:
         raise InputError("no prepared data here: shards.json is missing", str(folder)) from None
-    except ValueError:
-        raise CorruptFileError("not valid JSON", str(path), _CURE) from None
+    except (ValueError, TypeError):
+        pass
+    raise CorruptFileError("not a valid list of shards", str(path), _CURE)
 
 
 def write_shards_index(folder: Path, described: dict[str, Any]) -> None:

@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
 from groundup.data.shards import Tokens
 from groundup.errors import InputError
-from groundup.settings import Settings
+from groundup.settings import Seed, Settings
 
 
 class WindowConfig(Settings):
@@ -30,7 +30,7 @@ class WindowConfig(Settings):
     align_documents: bool = False
     """Let every window begin where a document does, the first one that the window before has not
     seen whole: for many short documents, so that none is read without its beginning."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Decides the order."""
 
 

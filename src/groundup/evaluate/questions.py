@@ -1,9 +1,13 @@
 """Questions with one exact answer: the share that a model answers to the letter, against chance."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
+from groundup.generation.text import Completion, complete
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.world.question import Question
@@ -39,6 +43,27 @@ def _batch_exact(model: GPT, tokenizer: Tokenizer, questions: Sequence[Question]
     for row, (prompt, answer) in enumerate(rows):
         asked = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
         yield likeliest[row, asked].tolist() == answer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model said to a question."""
+
+    question: Question
+    said: str
+
+    @property
+    def is_right(self) -> bool:
+        return self.said == self.question.answer
+
+
+def ask(model: GPT, tokenizer: Tokenizer, question: Question) -> Reply:
+    """Let the model answer, greedily: a model that `answered_exactly` replies rightly."""
+    prompt, answer = _prompt_and_answer(tokenizer, question)
+    completion = Completion(prompt)
+    sampling = SamplingConfig(temperature=0, max_new_tokens=2 * len(answer) + 16)
+    said = "".join(complete(Engine(model), tokenizer, completion, sampling))
+    return Reply(question, said.strip())
 
 
 def _prompt_and_answer(tokenizer: Tokenizer, question: Question) -> tuple[list[int], list[int]]:

@@ -7,10 +7,14 @@ import math
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from groundup.settings import Settings
+from groundup.settings import Seed, Settings
+
+# Below this temperature, a lead of a hundredth is certainty already; much below, the division would
+# give infinities.
+COLDEST = 1e-5
 
 
 class SamplingConfig(Settings):
@@ -27,9 +31,9 @@ class SamplingConfig(Settings):
     2020)."""
     min_p: float | None = Field(default=None, ge=0.0, le=1.0)
     """Leave out tokens less likely than this share of the likeliest one (Nguyen et al. 2024)."""
-    repetition_penalty: PositiveFloat = 1.0
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100.0)
     """Above 1: make tokens that were already used less likely (CTRL, Keskar et al. 2019)."""
-    seed: NonNegativeInt | None = None
+    seed: Seed | None = None
     """The same seed gives the same text."""
 
 
@@ -42,7 +46,7 @@ def choose(
     """The next token id of each row, given its logits and the tokens before."""
     if sampling.repetition_penalty != 1:
         logits = penalize_repetition(logits, past, sampling.repetition_penalty)
-    if sampling.temperature == 0:
+    if sampling.temperature < COLDEST:
         return logits.argmax(dim=-1)
     logits = logits / sampling.temperature
     if sampling.top_k is not None:

@@ -27,6 +27,7 @@ from groundup.recipe.encode import sources_of, training_tokens, validation_token
 from groundup.recipe.schema import PretrainConfig, Recipe
 from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
+from groundup.tokenizer.chat import ASSISTANT, END
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.checkpoint import (
     checkpoints,
@@ -180,12 +181,12 @@ def _objective(config: PretrainConfig, tokenizer: Tokenizer) -> Objective:
     weight, special = config.train.answer_weight, tokenizer.special_tokens
     if weight == 1:
         return next_token
-    if "<|assistant|>" not in special or "<|end|>" not in special:
+    if ASSISTANT not in special or END not in special:
         raise InputError(
             "answers can be weighted only where a tokenizer marks them", "train.answer_weight",
-            'add "<|assistant|>" and "<|end|>" to the special tokens, or leave it at 1',
+            f'add "{ASSISTANT}" and "{END}" to the special tokens, or leave it at 1',
         )  # fmt: skip
-    return weighted_answers(special["<|assistant|>"], special["<|end|>"], weight)
+    return weighted_answers(special[ASSISTANT], special[END], weight)
 
 
 def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:

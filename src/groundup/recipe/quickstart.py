@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from groundup.evaluate.questions import answered_exactly
+from groundup.evaluate.questions import Reply, answered_exactly, ask
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.run import Finished, run_recipe
@@ -17,7 +17,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import start_run, train
 from groundup.train.objectives import next_token
 from groundup.world.documents import held_out_questions
-from groundup.world.question import LEVELS, TASKS, Question
+from groundup.world.question import LEVELS, TASKS
 from groundup.world.words import LANGUAGES
 
 QUICKSTART = "quickstart"
@@ -85,12 +85,11 @@ def measure_speed(recipe: Recipe, seconds: float = 3.0) -> float:
 
 def build(
     out: Path, minutes: float, overrides: dict[str, Any], watcher: Watcher
-) -> tuple[Finished, Exam, list[tuple[Question, bool]]]:
+) -> tuple[Finished, Exam, list[Reply]]:
     """Build the quickstart model of the sample world in `out`, or finish it if it was begun for as
     many minutes.
 
-    Returns what was made, the exam's result, and a few examined questions with whether the model
-    answered them exactly."""
+    Returns what was made, the exam's result, and what the model says to a few of the questions."""
     recipe = _begun(out, minutes, overrides)
     if recipe is None:
         watcher.stage("machine", "Measuring how fast this machine trains: how far will it get?")
@@ -129,15 +128,15 @@ def own_text(
 
 def examine(
     model: GPT, tokenizer: Tokenizer, count: int = QUESTIONS_PER_TASK
-) -> tuple[Exam, list[tuple[Question, bool]]]:
-    """Ask `count` held-out questions of each task in each language."""
+) -> tuple[Exam, list[Reply]]:
+    """Ask `count` held-out questions of each task in each language; the replies to a few of them."""
     by_task: dict[str, dict[str, float]] = {}
     chance: dict[str, dict[str, float]] = {}
-    examples: list[tuple[Question, bool]] = []
+    replies: list[Reply] = []
     for language in LANGUAGES:
         asked = {task: held_out_questions(language, task, count) for task in EXAMINED}
         right = {task: answered_exactly(model, tokenizer, qs) for task, qs in asked.items()}
         by_task[language] = {task: fmean(correct) for task, correct in right.items()}
         chance[language] = {task: fmean(q.chance for q in qs) for task, qs in asked.items()}
-        examples += [(asked[task][0], right[task][0]) for task in LEVELS]
-    return Exam(by_task, chance), examples
+        replies += [ask(model, tokenizer, asked[task][0]) for task in LEVELS]
+    return Exam(by_task, chance), replies

@@ -1,8 +1,8 @@
-"""The whole configuration: one typed class for TOML files, command-line flags and reference page."""
+"""The whole configuration: one typed class for TOML files, command-line flags and their help."""
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
@@ -16,11 +16,11 @@ from pydantic import (
 
 from groundup.cleaning.clean import CleaningStep
 from groundup.data.windows import WindowConfig
-from groundup.errors import InputError, unknown
+from groundup.errors import InputError, no_such, unknown
 from groundup.files import atomic_file
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
-from groundup.settings import Settings
+from groundup.settings import FieldsOf, Settings, called
 from groundup.train.config import TrainConfig
 
 _PACKAGE = Path(__file__).parent.parent
@@ -106,8 +106,8 @@ class PretrainConfig(Settings):
 
     preset: str = "micro"
     """The model to begin from: a name of `groundup.model.presets`."""
-    model: dict[str, Any] = {}
-    """Any field of `ModelConfig`, to replace the preset's."""
+    model: Annotated[dict[str, Any], FieldsOf(ModelConfig)] = {}
+    """Any field of `ModelConfig` but `vocab_size`, to replace the preset's."""
     windows: WindowConfig = WindowConfig()
     """How windows are drawn from the text."""
     begin_from: str | None = None
@@ -156,7 +156,9 @@ def read_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
     Raises `InputError` for a missing file, invalid TOML, unknown settings and wrong values.
     """
     path = _find(name)
-    return parse_recipe(merge(_values(path, ()), overrides), str(path))
+    recipe = _checked(merge(_values(path, ()), overrides), str(path))
+    _refuse_another_shape(recipe, overrides)
+    return recipe
 
 
 def _values(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
@@ -177,20 +179,63 @@ def _values(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
 
 def _find(name: str, beside: Path = Path()) -> Path:
     """The file of a recipe: a path ending in .toml (taken from `beside`), or a shipped one's name."""
-    path = beside / name if name.endswith(".toml") else SHIPPED / f"{name}.toml"
-    if not path.is_file():
-        raise unknown("recipe", name, shipped_recipes(), str(beside) if beside.parts else None)
-    return path.resolve()
+    is_path = name.endswith(".toml")
+    path = beside / name if is_path else SHIPPED / f"{name}.toml"
+    if path.is_file():
+        return path.resolve()
+    if is_path:
+        others = (*path.parent.glob("*.toml"), *map(Path, shipped_recipes()))
+        raise no_such("recipe file", path, others)
+    if (beside / name).exists():
+        shipped = ", ".join(shipped_recipes())
+        raise InputError(
+            "this is no recipe: a recipe is a .toml file, or the name of one that ships", name,
+            f"ships: {shipped}; to train one of them on this text, add --data {name}",
+        )  # fmt: skip
+    raise unknown("recipe", name, shipped_recipes(), str(beside) if beside.parts else None)
 
 
 def parse_recipe(values: dict[str, Any], where: str | None = None) -> Recipe:
     """A recipe from nested values, its model checked as well."""
+    recipe = _checked(values, where)
+    _refuse_another_shape(recipe, values)
+    return recipe
+
+
+def _checked(values: dict[str, Any], where: str | None) -> Recipe:
     recipe = Recipe.parse(values, where)
     if recipe.pretrain.begin_from and not recipe.tokenizer.path:
         values = merge(values, {"tokenizer": {"path": recipe.pretrain.begin_from}})
         recipe = Recipe.parse(values, where)
-    recipe.pretrain.model_for(recipe.tokenizer.vocab_size)
+    if "vocab_size" in recipe.pretrain.model:
+        given = recipe.pretrain.model["vocab_size"]
+        name, where = called(given, "pretrain.model.vocab_size", where)
+        raise InputError(
+            f"{name} cannot be set: the tokenizer gives it", where,
+            "use --vocab-size, or vocab_size under [tokenizer]",
+        )  # fmt: skip
+    if not recipe.pretrain.begin_from:
+        recipe.pretrain.model_for(recipe.tokenizer.vocab_size)
     return recipe
+
+
+def _refuse_another_shape(recipe: Recipe, given: dict[str, Any]) -> None:
+    """Raise `InputError` where the user wants another shape or vocabulary than those of the model to
+    go on from; what a recipe file says of them is for those who begin anew."""
+    if not recipe.pretrain.begin_from:
+        return
+    pretrain, tokenizer = given.get("pretrain", {}), given.get("tokenizer", {})
+    shape = {f"pretrain.{n}": pretrain[n] for n in ("preset", "model") if pretrain.get(n)}
+    shape |= {f"tokenizer.{name}": value for name, value in tokenizer.items() if name != "path"}
+    if shape:
+        setting, value = next(iter(shape.items()))
+        first = next(iter(value.values())) if isinstance(value, dict) else value
+        name, _ = called(first, setting, None)
+        raise InputError(
+            f"{name} cannot be set: the model to go on from has its shape and vocabulary already",
+            recipe.pretrain.begin_from,
+            "leave it out, or begin a new model without --from",
+        )
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:

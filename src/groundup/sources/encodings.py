@@ -1,19 +1,25 @@
 """Bytes to text: UTF-8 first, strictly; other encodings by their mark or by detection."""
 
 import codecs
+import unicodedata
 from collections.abc import Iterator
 
-from charset_normalizer import from_bytes
+from charset_normalizer import CharsetMatches, from_bytes
 
+from groundup.sources.problems import UnreadableError
 from groundup.sources.source import Source, Stream
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins like UTF-16's mark
+    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# The language of a text speaks for an encoding if it is more like it by this (of 1).
+CLEARLY_MORE = 0.05
 
 
 def read_text(source: Source) -> Iterator[str]:
@@ -41,6 +47,8 @@ def read_text(source: Source) -> Iterator[str]:
             # A carriage return at the end may be half of a line end.
             held = "\r" if chunk and text.endswith("\r") else ""
             text = text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n")
+            if "\0" in text:
+                raise _binary(source, line + text[: text.index("\0")].count("\n"))
             line += text.count("\n")
             yield text
 
@@ -56,26 +64,65 @@ def _chunks(sample: bytes, stream: Stream) -> Iterator[bytes]:
 
 def find_encoding(sample: bytes, source: Source) -> str:
     """The encoding of a file that begins with `sample`: a byte order mark decides, else UTF-8 if it
-    fits, else what charset-normalizer finds; Chinese goes by its largest form, GB18030."""
+    fits, else UTF-16 where there are zero bytes, else what charset-normalizer finds; Chinese goes by
+    its largest form, GB18030."""
     for mark, encoding in MARKS.items():
         if sample.startswith(mark):
             return encoding
     if b"\0" in sample:
-        raise source.unreadable(
-            "binary", "this is a binary file, not text", "give text files, or convert it to text"
-        )
+        if encoding := _utf16_without_mark(sample):
+            return encoding
+        raise _binary(source)
     if fits(sample, "utf-8"):
         return "utf-8"
     if fits(sample, "gb18030") and _is_mostly_han(sample):
         return "gb18030"
     # A cut in the middle of a character would mislead the detection: end at a line.
     whole_lines = sample[: sample.rfind(b"\n") + 1] or sample
-    best = from_bytes(whole_lines).best()
-    if best is None:
+    found = _most_common(from_bytes(whole_lines))
+    if found is None:
         raise source.unreadable(
             "wrong_encoding", f"cannot tell the encoding of this file: {_strange(sample)!r}",
             "convert it to UTF-8 with iconv",
         )  # fmt: skip
+    return found
+
+
+def _binary(source: Source, line: int | None = None) -> UnreadableError:
+    return source.unreadable(
+        "binary", "this is a binary file, not text", "give text files, or convert it to text", line
+    )
+
+
+def _utf16_without_mark(sample: bytes) -> str | None:
+    """Of the two orders of UTF-16's bytes the one that gives a readable text, and the more of ASCII
+    if both do: its letters are Chinese when they are turned round."""
+    texts = {name: _readable(sample, name) for name in ("utf-16-le", "utf-16-be")}
+    best = max(texts, key=lambda name: sum(character.isascii() for character in texts[name]))
+    return best if texts[best] else None
+
+
+def _readable(sample: bytes, encoding: str) -> str:
+    """The text, or nothing if it has characters that nobody writes."""
+    if not fits(sample, encoding):
+        return ""
+    text = codecs.getincrementaldecoder(encoding)().decode(sample)
+    strange = any(
+        unicodedata.category(c) in ("Cc", "Cn", "Co") for c in set(text) - set("\t\n\f\r")
+    )
+    return "" if strange else text
+
+
+def _most_common(matches: CharsetMatches) -> str | None:
+    """The encoding that fits best, but Windows-1252 (which holds Latin-1) where it fits as well: a
+    few accents look right in many an encoding, and this one is written far more than the rest."""
+    best = matches.best()
+    if best is None:
+        return None
+    for match in matches:
+        as_likely = match.chaos <= best.chaos and match.coherence > best.coherence - CLEARLY_MORE
+        if as_likely and "cp1252" in match.could_be_from_charset:
+            return "cp1252"
     return best.encoding
 
 

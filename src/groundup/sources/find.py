@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from groundup.errors import InputError, nearest
+from groundup.errors import InputError, no_such
 from groundup.files import atomic_file
 from groundup.sources.source import Source, local_source
 
@@ -75,6 +75,4 @@ def _is_visible(file: Path, folder: Path) -> bool:
 
 
 def _missing(path: Path) -> InputError:
-    close = nearest(path.name, [other.name for other in path.parent.glob("*")])
-    hint = f"did you mean {path.parent / close}?" if close else "check the path"
-    return InputError("there is no such file or folder", str(path), hint)
+    return no_such("file or folder", path, path.parent.glob("*"))

@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from groundup.errors import InputError, nearest
+from groundup.errors import InputError, no_such
 from groundup.files import atomic_file
 from groundup.sources.read import read_pieces, split_point
 from groundup.tokenizer import files
 from groundup.tokenizer.bpe import learn_merges
-from groundup.tokenizer.chat import DEFAULT_TEMPLATE, Message, placeholders, render_chat
+from groundup.tokenizer.chat import DEFAULT_TEMPLATE, END, Message, placeholders, render_chat
 from groundup.tokenizer.vocabulary import CharacterVocabulary, MergeVocabulary, Vocabulary
 from groundup.tokenizer.words import SPLIT_PATTERN, count_words
 
 END_OF_TEXT = "<|endoftext|>"
 # Tokens at which generation ends, by the names that published models give them.
 END_TOKENS = (
-    END_OF_TEXT, "<|end|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|return|>",
+    END_OF_TEXT, END, "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|return|>",
 )  # fmt: skip
 Kind = Literal["bpe", "byte", "character"]
 
@@ -195,6 +195,14 @@ class Tokenizer:
             held = held[ready:]
         yield from self.encode(held)
 
+    @property
+    def knows_turns(self) -> bool:
+        """True if the chat template marks turns with special tokens of this vocabulary."""
+        if self.chat_template is None:
+            return False
+        turn = self.encode_chat([{"role": "user", "content": ""}], add_generation_prompt=True)
+        return not set(turn).isdisjoint(self.special_tokens.values())
+
     def encode_chat(
         self, messages: Sequence[Message], add_generation_prompt: bool = False
     ) -> list[int]:
@@ -327,10 +335,13 @@ def _no_text() -> InputError:
 
 
 def _no_tokenizer(folder: Path) -> InputError:
+    if folder.is_file():
+        return InputError(
+            "this is a file, not a tokenizer directory", str(folder), "name its folder"
+        )
     if not folder.is_dir():
-        close = nearest(folder.name, [path.name for path in folder.parent.glob("*")])
-        hint = f"did you mean {folder.parent / close}?" if close else "check the path"
-        return InputError("there is no such tokenizer directory", str(folder), hint)
+        siblings = (path for path in folder.parent.glob("*") if path.is_dir())
+        return no_such("tokenizer directory", folder, siblings)
     return InputError(
         "no tokenizer here: neither tokenizer.json nor vocab.json and merges.txt", str(folder),
         "make one with `groundup tokenizer train`",

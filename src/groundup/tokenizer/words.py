@@ -102,8 +102,9 @@ class _Counter:
     def __init__(self, pattern: str, special_tokens: Sequence[str]):
         program = "from groundup.tokenizer.words import serve; serve()"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this process, which then ends the other
+        )  # fmt: skip
         self.options = [pattern, list(special_tokens)]
 
     def __enter__(self) -> "_Counter":

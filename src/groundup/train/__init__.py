@@ -2,6 +2,6 @@
 
 Read in this order: `config.py` (its settings), `loop.py` (the loop), `objectives.py` (what is
 minimised), `schedules.py` and `optimizers.py` (how), `checkpoint.py` (losing nothing), `metrics.py`
-and `display.py` (seeing what happens), `report.py` (the page that remains). Pretraining and every
-later kind of tuning are objectives of this loop, never loops of their own.
+(seeing what happens), `memory.py` (what a step needs of it), `machine.py` (two switches for speed).
+Pretraining and every later kind of tuning are objectives of this loop, never loops of their own.
 """

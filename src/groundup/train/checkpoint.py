@@ -19,6 +19,7 @@ from groundup.files import atomic_directory
 from groundup.model.gpt import GPT
 
 FILES = ("model.safetensors", "optimizer.pt")
+STATE_KEYS = {"step", "tokens", "seconds", "identity", "checksums"}
 
 
 @dataclass
@@ -109,9 +110,12 @@ def checkpoints(directory: Path) -> list[Path]:
 
 def _read_state(path: Path) -> dict:
     try:
-        return json.loads((path / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise _damaged(path, "state.json") from None
+        described = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        if set(described) >= STATE_KEYS and set(described["checksums"]) >= set(FILES):
+            return described
+    except (OSError, ValueError, TypeError):
+        pass
+    raise _damaged(path, "state.json")
 
 
 def _damaged(path: Path, name: str) -> CorruptFileError:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from groundup.settings import Settings
+from groundup.settings import Seed, Settings
 
 
 class TrainConfig(Settings):
@@ -12,7 +12,7 @@ class TrainConfig(Settings):
 
     steps: PositiveInt = 2000
     """Optimiser steps. With `minutes`, the most there may be."""
-    minutes: PositiveFloat | None = None
+    minutes: float | None = Field(default=None, gt=0.0, le=1e6)
     """A budget of training time: the schedule fits itself to it, evaluation not counted."""
     micro_batch: PositiveInt = 16
     """Windows in one forward and backward pass."""
@@ -53,7 +53,7 @@ class TrainConfig(Settings):
     as long as writing takes less than a fiftieth of the time."""
     keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints stay."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Decides the starting weights, the order of the data and the dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""

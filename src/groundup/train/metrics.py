@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from groundup.files import atomic_file
+from groundup.files import atomic_file, disk_errors
 
 
 class MetricsFile:
@@ -21,7 +21,7 @@ class MetricsFile:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def write(self, **row: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -15,7 +15,7 @@ from groundup.train.config import TrainConfig
 def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """The optimisers of all trainable parameters; each group remembers its peak rate.
 
-    Matrices decay, vectors (norms, biases) and embeddings do not (as in GPT-2 and GPT-3). With
+    The matrices of the blocks decay; vectors (norms, biases), embedding and head do not. With
     `muon`, the matrices of the blocks go to Muon: embedding and head are tables of vectors, one
     per token, for which orthogonalising makes no sense (Jordan et al. 2024).
     """
@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
 
     torch.optim.Muon does the same one matrix after another in bfloat16, which small matrices on a
     CPU take badly: here all matrices of a shape go through the iteration together, in their own
-    precision (four times as fast on the models of the recipes, see benchmarks/NOTES.md).
+    precision (what is left to it is 4.5 % of the quickstart's step, see benchmarks/NOTES.md).
     """
 
     def __init__(

@@ -10,10 +10,11 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from groundup.errors import CorruptFileError, InputError, nearest, unknown
+from groundup.errors import CorruptFileError, InputError, nearest, no_such, unknown
 from groundup.files import atomic_directory
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.tokenizer.files import read_json
 from groundup.tokenizer.tokenizer import Tokenizer
 
 MODEL_TYPE = "groundup"
@@ -53,10 +54,10 @@ def find(source: str | Path) -> Path:
         raise InputError("this folder is not a model directory: no config.json", str(source), hint)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not directory.parent.is_dir():
         return _download(str(source))
-    siblings = [path.name for path in directory.parent.glob("*") if path.is_dir()]
-    close = nearest(directory.name, siblings)
-    hint = f"did you mean {directory.parent / close}?" if close else "check the path"
-    raise InputError("there is no such model directory", str(source), hint)
+    if directory.is_file():
+        raise InputError("this is a file, not a model directory", str(source), "name its folder")
+    siblings = (path for path in directory.parent.glob("*") if path.is_dir())
+    raise no_such("model directory", directory, siblings)
 
 
 def _download(hub_id: str) -> Path:
@@ -74,12 +75,7 @@ def _download(hub_id: str) -> Path:
 def read_config(directory: Path) -> ModelConfig:
     """The `ModelConfig` of a model directory."""
     path = directory / "config.json"
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise CorruptFileError(
-            "not valid JSON", str(path), "copy or save the model again"
-        ) from None
+    fields = read_json(path)
     kind = fields.pop("model_type", None)
     if kind != MODEL_TYPE:
         raise unknown("model_type", str(kind), [MODEL_TYPE], str(path))
