@@ -59,6 +59,12 @@ def test_special_tokens_are_recognised_or_taken_as_text(tokenizer: Tokenizer):
     assert end not in plain and tokenizer.decode(plain) == END_OF_TEXT
 
 
+def test_turns_are_known_where_the_template_marks_them_with_tokens(tokenizer: Tokenizer):
+    assert tokenizer.knows_turns
+    assert not Tokenizer.train_from_iterator([MIXED], 300).knows_turns
+    assert not Tokenizer(tokenizer.vocabulary, tokenizer.special_tokens, None).knows_turns
+
+
 def test_frequent_chinese_words_become_tokens():
     text = "机器翻译。机器人。学习好。学习使人进步。机器帮助人。" * 50
     learned = Tokenizer.train_from_iterator([text], vocab_size=300)

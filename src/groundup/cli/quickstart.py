@@ -77,5 +77,5 @@ def print_exam(console, exam, examples) -> None:
     for reply in examples:
         right = escape(reply.question.answer)
         mark = "[green]right[/]" if reply.is_right else f"[red]wrong[/], right is: {right}"
-        said = escape(f"{reply.question.prompt}  it says: {reply.said}")
-        console.print(f"  {said}  {mark}")
+        console.print(f"\n  {escape(reply.question.prompt)}")
+        console.print(f"  it says: [bold]{escape(reply.said)}[/]  {mark}")

@@ -59,6 +59,8 @@ def _lines():
             print("error: this line is not valid UTF-8", file=sys.stderr)
             continue
         except (EOFError, KeyboardInterrupt):
+            if sys.stdin.isatty():
+                print(file=sys.stderr)  # leave the line of the prompt
             return
         if said:
             yield said
