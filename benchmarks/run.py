@@ -32,7 +32,7 @@ def machine() -> str:
 
     from groundup.train.metrics import matrix_peak
 
-    peak = matrix_peak(2048) / 1e9
+    peak = matrix_peak() / 1e9
     return (
         f"{date.today()}: {platform.machine()}, {torch.get_num_threads()} threads, fp32 matrix peak "
         f"{peak:.0f} GFLOP/s, Python {platform.python_version()}, torch {torch.__version__}"

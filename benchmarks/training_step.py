@@ -35,7 +35,7 @@ def measure(side: str, vocab_size: int) -> dict[str, float]:
     speed = BATCH * config.context_length / sorted(seconds)[3]
     return {
         "tokens_per_second": speed,
-        "share_of_peak": speed * training_flops_per_token(config) / matrix_peak(2048),
+        "share_of_peak": speed * training_flops_per_token(config) / matrix_peak(),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from datatrove.executor import LocalPipelineExecutor
 
+from groundup.cleaning.clean import clean
 from groundup.data.joining import join_shards
 from groundup.data.shards import SPLITS, open_shards, write_shards
 from groundup.errors import InputError
-from groundup.recipe.cluster import join_ranks, pipeline
+from groundup.recipe.cluster import join_ranks, pipeline, pipeline_of
+from groundup.recipe.schema import DataConfig
 from groundup.sources.read import Piece, read_pieces
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -73,6 +75,17 @@ def test_ranks_together_make_what_one_process_makes(steps, corpus, tokenizer, tm
     for described_split in zip(*(d["splits"].values() for d in described), strict=True):
         one, other = [{k: v for k, v in split.items() if k != "files"} for split in described_split]
         assert one == other
+
+
+def test_a_recipes_data_section_is_the_pipeline(corpus: Path, tokenizer, tmp_path: Path):
+    data = DataConfig.parse({"paths": [str(corpus)], "clean": [{"step": "length", "fewest": 24}]})
+    tokenizer.save(tmp_path / "tokenizer")
+    run(pipeline_of(data, tmp_path / "tokenizer", tmp_path / "parts"), tmp_path)
+    join_ranks(tmp_path / "parts", TASKS, tmp_path / "joined")
+    write_shards(clean(read_pieces([corpus]), data.clean)[0], tokenizer, tmp_path / "alone")
+    for split in SPLITS:
+        alone = documents(tmp_path / "alone", split, tokenizer)
+        assert documents(tmp_path / "joined", split, tokenizer) == alone
 
 
 def test_a_rank_without_files_writes_an_empty_part(tokenizer, tmp_path: Path, story: Path):

@@ -4,7 +4,6 @@ live line of training, evaluations), JSON, standard input."""
 import json
 import sys
 import time
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -39,12 +38,7 @@ class ConsoleWatcher(Watcher):
         self.progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     def stage(self, title: str, why: str) -> None:

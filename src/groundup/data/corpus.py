@@ -7,7 +7,6 @@ One file per source; a row is a `Piece`. Other tools read these files too (`pyar
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow
 import pyarrow.parquet as parquet
@@ -38,12 +37,7 @@ class CorpusWriter:
     def __enter__(self) -> "CorpusWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._write_group()
         self.writer.close()

@@ -11,9 +11,8 @@ from groundup.data.shards import Tokens
 from groundup.doctor.finding import Finding
 from groundup.doctor.run import ExaminedRun
 from groundup.model.cost import parameter_count
+from groundup.recipe.plan import MOST_EPOCHS
 
-MOST_EPOCHS = 4
-"""Repeated text is as good as new up to so many epochs (Muennighoff et al. 2023)."""
 MOST_PARAMETERS_PER_TOKEN = 10
 """A model can store 2 to 3.6 bits per parameter (Allen-Zhu and Li 2024, Morris et al. 2025), and a
 token of text has 5 to 8: ten parameters per token hold the whole text several times over."""

@@ -15,13 +15,17 @@ single text differs: one process cuts it in two, here it goes whole to training 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+from groundup.cleaning.clean import clean
+from groundup.cleaning.step import Step
 from groundup.data.joining import join_shards
 from groundup.data.shards import write_routed
 from groundup.data.splitting import split_by_checksum
 from groundup.errors import InputError
 from groundup.files import atomic_directory
+from groundup.recipe.schema import DataConfig
 from groundup.sources.read import Piece, read_pieces
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -57,6 +61,19 @@ def pipeline(
         *map(ApplyToPieces, steps),
         WriteShards(tokenizer, out, validation_fraction),
     ]
+
+
+def pipeline_of(data: DataConfig, tokenizer: Path | str, out: Path | str) -> list[PipelineStep]:
+    """`pipeline` for the data section of a recipe: the same files, cleaned by the same steps. What
+    compares documents (duplicates, boilerplate) then sees those of one rank."""
+    return pipeline(
+        data.paths, tokenizer, out, [partial(_clean, data.clean)], data.text_field,
+        data.validation_fraction,
+    )  # fmt: skip
+
+
+def _clean(steps: Sequence[Step], pieces: Iterator[Piece]) -> Iterator[Piece]:
+    return clean(pieces, steps)[0]
 
 
 def join_ranks(out: Path | str, ranks: int, directory: Path | str) -> None:

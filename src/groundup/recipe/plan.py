@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.data.report import TOKENS_PER_PARAMETER
 from groundup.model.cost import parameter_count
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.pretrain import identity
@@ -20,8 +21,8 @@ from groundup.recipe.watch import Watcher
 from groundup.train.checkpoint import checkpoints, saved_identity
 from groundup.train.memory import USABLE, memory_problem, training_bytes
 
-# Hoffmann et al. 2022: where compute is short, 20 tokens of text for each parameter are best.
-TOKENS_PER_PARAMETER = 20
+# Beyond, a text teaches less and less (Muennighoff et al. 2023, "Scaling Data-Constrained Language
+# Models": up to four times it is nearly as good as new text).
 MOST_EPOCHS = 4
 
 
@@ -128,13 +129,13 @@ def _check_disk(plan: Plan, out: Path) -> None:
 def _note_text(plan: Plan, trial: Trial) -> None:
     """Say how model and text fit together, where they do not."""
     tokens, size = trial.tokens, parameter_count(trial.config)
-    if tokens and size * TOKENS_PER_PARAMETER > 20 * tokens:
+    if tokens < size:
         plan.notes.append(
             f"{tokens:,.0f} tokens of text for {size:,} parameters: at {TOKENS_PER_PARAMETER} tokens "
             f"for each, this text trains {tokens / TOKENS_PER_PARAMETER:,.0f} from scratch. Choose a "
             "smaller --pretrain.preset, or go on from a model with --pretrain.begin_from"
         )
-    if tokens and trial.epochs > MOST_EPOCHS:
+    if trial.epochs > MOST_EPOCHS:
         plan.notes.append(
             f"the text will be read {trial.epochs:.0f} times; beyond about {MOST_EPOCHS} a model "
             "learns little more from it (Muennighoff et al. 2023)"
