@@ -13,7 +13,7 @@ from pathlib import Path
 TEXTS = Path(__file__).parents[2] / "shared" / "data"
 RECIPES = {
     "shakespeare-modern": TEXTS / "en/tinyshakespeare.txt",
-    "song-ci": TEXTS / "zh/song-ci.jsonl",
+    "shakespeare-classic": TEXTS / "en/tinyshakespeare.txt",
     "law-zh": TEXTS / "zh/legal-qa.jsonl",
 }
 

@@ -31,10 +31,11 @@ def training_bytes(
     micro-batch, on one device in single precision."""
     with FakeTensorMode():
         model = GPT(config)
-        ids = torch.zeros(train.micro_batch, config.context_length + 1, dtype=torch.long)
-        activations = _kept_for_backward(model, ids, objective)
+        one, two = (_kept_for_backward(model, _windows(config, n), objective) for n in (1, 2))
         matrices = sum(_bytes(p) for p in model.blocks.parameters() if p.ndim == 2)
         weights = sum(map(_bytes, model.parameters()))
+    # Every window beyond the first adds the same.
+    activations = one + (train.micro_batch - 1) * (two - one)
     averages = AVERAGES[train.optimizer] * matrices + AVERAGES["adamw"] * (weights - matrices)
     return {
         "weights": weights,
@@ -58,15 +59,15 @@ def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
 
 def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> str:
     """The largest micro-batch for the model, or the largest preset where not even one window fits."""
-    for micro_batch in range(train.micro_batch, 0, -1):
-        smaller = train.model_copy(update={"micro_batch": micro_batch})
-        if sum(training_bytes(config, smaller).values()) <= free:
-            passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
-            return (
-                f"a train.micro_batch of {micro_batch} would fit (with a "
-                f"train.grad_accumulation of {passes} it learns the same)"
-            )
-    one = train.model_copy(update={"micro_batch": 1})
+    one, two = (train.model_copy(update={"micro_batch": n}) for n in (1, 2))
+    first, second = (sum(training_bytes(config, each).values()) for each in (one, two))
+    if first <= free:
+        micro_batch = 1 + int((free - first) // (second - first))
+        passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
+        return (
+            f"a train.micro_batch of {micro_batch} would fit (with a train.grad_accumulation of "
+            f"{passes} it learns the same)"
+        )
     shapes = {name: preset(name, vocab_size=config.vocab_size) for name in PRESETS}
     fitting = [n for n, c in shapes.items() if sum(training_bytes(c, one).values()) <= free]
     if not fitting:
@@ -79,6 +80,10 @@ def _free_memory(train: TrainConfig) -> int:
     if pick_device(train.device).type == "cuda":
         return torch.cuda.mem_get_info()[0]
     return psutil.virtual_memory().available
+
+
+def _windows(config: ModelConfig, count: int) -> Tensor:
+    return torch.zeros(count, config.context_length + 1, dtype=torch.long)
 
 
 def _kept_for_backward(model: GPT, ids: Tensor, objective: Objective) -> int:
