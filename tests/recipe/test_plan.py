@@ -53,6 +53,12 @@ def test_what_cannot_fit_is_refused_with_the_largest_that_would(story: Path, tmp
     assert "Traceback" not in refused.stderr
 
 
+def test_a_vocabulary_of_characters_is_as_large_as_it_turns_out(story: Path, tmp_path: Path):
+    command = ["shakespeare-classic", "--data", story, "--pretrain.train.steps", 20, "--json"]
+    result = groundup("plan", *command, "--out", tmp_path)
+    assert result.returncode == 0 and json.loads(result.stdout)["fits"], result.stderr
+
+
 def test_a_smaller_micro_batch_is_proposed_where_one_fits():
     config, huge = preset("micro"), TrainConfig(micro_batch=1 << 16)
     problem = memory_problem(config, huge)

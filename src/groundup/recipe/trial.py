@@ -140,8 +140,7 @@ class Trial:
 
     @cached_property
     def config(self) -> ModelConfig:
-        known = self.tokenizer.vocab_size if self.tokenizer_path else None
-        return model_config(self.recipe, known or self.recipe.tokenizer.vocab_size)
+        return model_config(self.recipe, self.tokenizer.vocab_size)
 
     @cached_property
     def model(self) -> GPT:
