@@ -21,6 +21,7 @@ COMMANDS = (
     ["near_duplicates.py", "found"],
     ["near_duplicates.py", "speed", "--size", "1GB"],
     ["plan.py"],
+    ["interrupted.py"],
     ["shakespeare.py"],
     ["quickstart.py"],
 )
