@@ -59,6 +59,15 @@ def test_a_vocabulary_of_characters_is_as_large_as_it_turns_out(story: Path, tmp
     assert result.returncode == 0 and json.loads(result.stdout)["fits"], result.stderr
 
 
+def test_what_takes_too_long_to_try_is_reckoned(story: Path, tmp_path: Path):
+    sizes = ["--pretrain.preset", "gpt-2-medium", "--pretrain.model.n_layers", 24]
+    command = ["shakespeare-modern", "--data", story, *sizes]
+    plan = json.loads(groundup("plan", *command, "--out", tmp_path, "--json").stdout)
+    pretrain = next(stage for stage in plan["stages"] if stage["name"] == "pretrain")
+    assert pretrain["seconds"] > 150 * 5, "150 steps of more than five seconds"
+    assert pretrain["memory_bytes"] > 3 * 4 * 300e6, "weights, gradients and averages"
+
+
 def test_a_smaller_micro_batch_is_proposed_where_one_fits():
     config, huge = preset("micro"), TrainConfig(micro_batch=1 << 16)
     problem = memory_problem(config, huge)

@@ -85,7 +85,9 @@ def test_a_change_without_effect_goes_no_further(story: Path, tmp_path: Path):
 
 def test_an_earlier_training_is_set_aside_not_lost(story: Path, tmp_path: Path):
     first, _ = run(small(story), tmp_path)
-    run(small(story, pretrain={"train": {"seed": 1}}), tmp_path)
+    for seed in (1, 2):
+        run(small(story, pretrain={"train": {"seed": seed}}), tmp_path)
+    assert (tmp_path / "pretrain.previous.2/summary.json").is_file()
     kept = json.loads((tmp_path / "pretrain.previous/summary.json").read_text())
     assert kept["model_checksum"] == first.summary.model_checksum
 
@@ -210,6 +212,9 @@ def test_recipes_extend_each_other_but_not_in_a_circle(tmp_path: Path):
         ('[data]\npaths = ["no/such.txt"]', "no such file"),
         ('[[data.sources]]\nname = "a"\npaths = ["x"]\n[[data.sources]]\nname = "a"\npaths = ["y"]',
          "different names"),
+        ('[data]\npaths = ["x"]\n[[data.sources]]\nname = "a"\npaths = ["x"]', "not from both"),
+        ('[[data.sources]]\nname = "a"\npaths = ["x"]\nweight = 1\n'
+         '[[data.sources]]\nname = "b"\npaths = ["y"]', "has no `weight`"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_recipe_gives_one_message_and_status_2(text: str, said: str, tmp_path: Path):

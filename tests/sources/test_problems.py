@@ -91,7 +91,7 @@ def test_the_offending_text_is_shown(messy: Path):
 
 @pytest.mark.parametrize("name", ["e.csv", "f.parquet"])
 def test_a_table_without_a_text_column_lists_its_columns_once(name: str, messy: Path):
-    for field, hint in ((None, "--data.text_field"), ("noet", "did you mean 'note'?")):
+    for field, hint in ((None, "--text-field"), ("noet", "did you mean 'note'?")):
         texts, [problem] = read(messy / name, text_field=field)
         assert not texts and hint in problem.fix and "it has: id, note" in problem.fix
     assert read(messy / name, text_field="note")[0]

@@ -39,6 +39,8 @@ def report(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parsed = parser.parse(arguments)
 
+    from rich.markup import escape
+
     from groundup.cli.console import ConsoleWatcher, print_json
     from groundup.data.report import report_on
     from groundup.data.report_page import to_html
@@ -48,9 +50,7 @@ def report(arguments: list[str]) -> None:
 
     tokenizer = Tokenizer.load(parsed.tokenizer) if parsed.tokenizer else None
     with ConsoleWatcher() as watcher:
-        watcher.stage(
-            "data", "Reading every document once: what is there, and what is wrong with it?"
-        )
+        watcher.stage("data", "Reading every document: what is there, and what is wrong with it?")
         with tempfile.TemporaryDirectory() as folder:
             paths = keep_standard_input(parsed.paths, Path(folder))
             found = report_on(paths, parsed.against, parsed.terms, tokenizer, parsed.text_field)
@@ -62,7 +62,7 @@ def report(arguments: list[str]) -> None:
     else:
         show(found)
     if parsed.html:
-        watcher.console.print(f"page: {Path(parsed.html)}")
+        watcher.console.print(f"page: {escape(parsed.html)}")
 
 
 def show(found) -> None:

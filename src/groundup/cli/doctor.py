@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
         return
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<18} {_readable(name, value)}")
-    print(f"{len(findings)} findings" if findings else "nothing to complain about")
+    print(f"findings: {len(findings)}" if findings else "nothing to complain about")
     for number, finding in enumerate(findings, start=1):
         print(f"\n{number}. {finding.what}  [{finding.kind}]")
         print(f"   evidence: {finding.evidence}\n   fix: {finding.fix}")

@@ -23,13 +23,16 @@ def main(arguments: list[str]) -> None:
     if parsed.json:
         print_json(plan.to_json())
     else:
-        show(watcher.console, plan)
+        show(plan)
 
 
-def show(console, plan) -> None:
+def show(plan) -> None:
     """The plan as a table, and what stands against it."""
+    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    console = Console(highlight=False)
     table = Table("stage", "state", "time", "memory", "disk")
     for stage in plan.stages:
         figures = (
@@ -43,9 +46,9 @@ def show(console, plan) -> None:
     )
     console.print(table)
     for problem in plan.problems:
-        console.print(f"[red]does not fit:[/] {problem}")
+        console.print(f"[red]does not fit:[/] {escape(problem)}")
     for note in plan.notes:
-        console.print(f"[yellow]note:[/] {note}")
+        console.print(f"[yellow]note:[/] {escape(note)}")
 
 
 def _time(seconds: float | None) -> str:

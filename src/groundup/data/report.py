@@ -4,6 +4,7 @@ Sizes, languages, duplicates, personal data, what the text suffices for, what it
 texts that a model will be examined on, and every problem with its file, line and cure.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +27,7 @@ TOKENS_PER_PARAMETER = 20
 # at one million).
 SMALLEST_MODEL = 1_000_000
 MOST_PROBLEMS = 1000
+MOST_ALIKE = 5
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,14 @@ class DataReport:
     terms: list[TermCost]
     leaks: list[Leak]
     problems: list[Problem]
+    """The first ones of each kind in each file."""
+    problem_count: int
 
     @property
     def suffices(self) -> str:
         """What this text suffices for, in a sentence."""
+        if not self.survey.documents:
+            return "no document could be read"
         parameters = self.tokens / TOKENS_PER_PARAMETER
         said = (
             f"at {TOKENS_PER_PARAMETER} tokens per parameter this trains {_in_words(parameters)} "
@@ -77,6 +83,7 @@ class DataReport:
             "near_duplicates": self.near_duplicates,
             "terms": [asdict(cost) for cost in self.terms],
             "leaks": [leak._asdict() for leak in self.leaks],
+            "problem_count": self.problem_count,
             "problems": [asdict(problem) for problem in self.problems],
         }
 
@@ -93,8 +100,12 @@ def report_on(
     and after learning a vocabulary from these documents."""
     problems: list[Problem] = []
 
+    told: Counter[tuple[str, str]] = Counter()
+
     def note(problem: Problem) -> None:
-        if len(problems) < MOST_PROBLEMS:
+        """The first few of a kind in a file speak for the others."""
+        told[problem.kind, problem.file] += 1
+        if told[problem.kind, problem.file] <= MOST_ALIKE and len(problems) < MOST_PROBLEMS:
             problems.append(problem)
 
     survey, exact = Survey(terms), Record(ExactDuplicates.name())
@@ -116,6 +127,7 @@ def report_on(
         _term_costs(survey, tokenizer, learned),
         leaks,
         problems,
+        told.total(),
     )
 
 
@@ -146,10 +158,15 @@ def _term_costs(
     costs = []
     for term, occurrences in survey.terms.items():
         in_bytes = len(term.encode())
-        given = len(before.encode(term)) if before else in_bytes
-        learned = len(after.encode(term)) if after else in_bytes
+        given = _cost(term, before) if before else in_bytes
+        learned = _cost(term, after) if after else in_bytes
         costs.append(TermCost(term, occurrences, given, learned))
     return costs
+
+
+def _cost(term: str, tokenizer: Tokenizer) -> int:
+    """In running text most words have a space before them, which their token includes."""
+    return min(len(tokenizer.encode(text, allow_special=False)) for text in (term, f" {term}"))
 
 
 def _in_words(count: float) -> str:

@@ -91,7 +91,7 @@ def little_validation(run: ExaminedRun) -> Iterator[Finding]:
         yield Finding(
             "little-validation", "there is too little validation text to judge by",
             f"{len(run.validation):,} tokens, less than {LEAST_VALIDATION:,} ({run.data})",
-            "give more text, a larger data.validation_fraction, or files of its own with --val",
+            "give more text, a larger data.validation_fraction, or files of its own (data.validation)",
         )  # fmt: skip
 
 

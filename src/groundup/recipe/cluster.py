@@ -25,6 +25,7 @@ from groundup.data.shards import write_routed
 from groundup.data.splitting import split_by_checksum
 from groundup.errors import InputError
 from groundup.files import atomic_directory
+from groundup.recipe.documents import sources
 from groundup.recipe.schema import DataConfig
 from groundup.sources.read import Piece, read_pieces
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -66,8 +67,9 @@ def pipeline(
 def pipeline_of(data: DataConfig, tokenizer: Path | str, out: Path | str) -> list[PipelineStep]:
     """`pipeline` for the data section of a recipe: the same files, cleaned by the same steps. What
     compares documents (duplicates, boilerplate) then sees those of one rank."""
+    paths = [path for source in sources(data) for path in source.paths]
     return pipeline(
-        data.paths, tokenizer, out, [partial(_clean, data.clean)], data.text_field,
+        paths, tokenizer, out, [partial(_clean, data.clean)], data.text_field,
         data.validation_fraction,
     )  # fmt: skip
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from groundup.cleaning.clean import clean
 from groundup.cleaning.leaks import find_leaks
+from groundup.cleaning.personal import Personal
+from groundup.cleaning.step import Record
 from groundup.data.corpus import CorpusWriter, read_corpus
 from groundup.data.survey import Survey
 from groundup.errors import CorruptFileError, InputError
@@ -35,7 +37,7 @@ LATER: Any = {
 
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
-        named = {part.name: part.paths for part in _sources(recipe.data)}
+        named = {part.name: part.paths for part in sources(recipe.data)}
         named |= {VALIDATION: recipe.data.validation, "against": recipe.data.against}
         return {
             "settings": recipe.data.model_dump(exclude=LATER),
@@ -75,13 +77,22 @@ def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
             raise InputError("cleaning left no document", "data.clean", "choose milder steps")
         described = {
             "sources": {name: writer.described() for name, writer in writers.items()},
-            "cleaning": [record.to_json() for record in records],
+            "cleaning": [_described(record) for record in records],
             "survey": None if data.is_world else survey.to_json(),
             "leaks": _leaks(data, folder, list(writers), watcher),
         }
         (folder / "corpus.json").write_text(
             json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8"
         )
+
+
+def _described(record: Record) -> dict[str, Any]:
+    """A cleaning step's record; what the step took for personal is not shown either."""
+    described = record.to_json()
+    if record.step == Personal.name():
+        for example in described["examples"]:
+            example["before"] = Personal().clean(example["before"])
+    return described
 
 
 def _leaks(
@@ -109,14 +120,14 @@ def documents(data: DataConfig) -> Iterator[Piece]:
     if data.is_world:
         told = training_documents(0, data.world_documents)
         yield from (Piece(document.text, True, "sample world", WORLD) for document in told)
-    for part in _sources(data):
+    for part in sources(data):
         yield from _marked(read_pieces(part.paths, part.text_field), part.name)
 
 
 def source_bytes(data: DataConfig) -> int | None:
     """The size of the files that a recipe's data names, as they lie on the disk; None where only
     reading would tell (the sample world, the network)."""
-    paths = [*data.validation, *(path for part in _sources(data) for path in part.paths)]
+    paths = [*data.validation, *(path for part in sources(data) for path in part.paths)]
     files = [file for path in paths for file in _files(Path(path))]
     known = paths and all(Path(path).exists() for path in paths)
     return sum(file.stat().st_size for file in files) if known else None
@@ -146,7 +157,7 @@ def _marked(pieces: Iterable[Piece], source: str) -> Iterator[Piece]:
     return (replace(piece, source=source) for piece in pieces)
 
 
-def _sources(data: DataConfig) -> list[SourceConfig]:
+def sources(data: DataConfig) -> list[SourceConfig]:
     """The sources as settings name them; none for the sample world."""
     if data.is_world or data.sources:
         return data.sources

@@ -90,7 +90,10 @@ def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
             break
         with PeakMemory() as memory:
             seconds, disk = trial.measure(name)
-        plan.stages.append(Estimate(name, "todo", seconds, memory.peak, disk))
+        held = memory.peak
+        if name == "pretrain" and trial.reckoned_flops:
+            held += sum(training_bytes(trial.config, recipe.pretrain.train).values())
+        plan.stages.append(Estimate(name, "todo", seconds, held, disk))
     _check_disk(plan, out)
     if states["pretrain"] == "todo":
         _note_text(plan, trial)

@@ -281,7 +281,7 @@ class _Saver:
         if stopping:
             raise StoppedError(
                 f"stopped after step {run.state.step}; the state is saved", str(run.checkpoint),
-                "go on with the same command and --resume",
+                "go on with the same command (`groundup pretrain` needs --resume)",
             )  # fmt: skip
 
     def _is_due(self, run: Run) -> bool:

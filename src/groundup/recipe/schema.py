@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from groundup.cleaning.clean import CleaningStep
+from groundup.data.mixing import shares
 from groundup.data.windows import WindowConfig
 from groundup.errors import InputError, no_such, unknown
 from groundup.files import atomic_file
@@ -50,7 +51,7 @@ class DataConfig(Settings):
     """The text: files of one's own, or the sample world."""
 
     paths: list[str] = []
-    """Files and folders of documents."""
+    """Files and folders of documents, as seen from the folder where the command is said."""
     sources: list[SourceConfig] = []
     """Or several sources, mixed in set shares."""
     temperature: PositiveFloat = 1.0
@@ -78,13 +79,20 @@ class DataConfig(Settings):
         return bool(self.world_documents and not self.paths and not self.sources)
 
     @model_validator(mode="after")
-    def _sources_have_names(self) -> "DataConfig":
+    def _sources_fit(self) -> "DataConfig":
         names = [source.name for source in self.sources]
         for name in names:
             if names.count(name) > 1 or name == "validation":
                 raise ValueError(
                     f"the sources need different names, and none 'validation': {name!r}"
                 )
+        if self.sources and (self.paths or self.package or self.world_documents):
+            raise ValueError("text comes from `sources` or from `paths`, not from both")
+        weights, budgets = ([getattr(s, n) for s in self.sources] for n in ("weight", "tokens"))
+        try:
+            shares([1] * len(self.sources), weights, budgets)
+        except InputError as error:
+            raise ValueError(error.what) from None
         return self
 
 

@@ -8,12 +8,12 @@ directory remembers key, time and memory of each.
 import contextlib
 import hashlib
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +107,10 @@ def carry_out(stage: Stage, ledger: Ledger, watcher: Watcher, rebuild: bool) -> 
                 "go on with the settings it began with, or choose a new --out",
             )
         if stage.fits:
-            _set_aside(stage.result.parent)
+            kept = _set_aside(stage.result.parent)
+            watcher.warned(
+                f"what {stage.name} begins from has changed; the earlier one is now {kept}"
+            )
     watcher.stage(stage.name, stage.why)
     before = ledger.records.get(stage.name)
     goes_on = before and before.key == stage.key and not before.finished
@@ -165,9 +168,8 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def _set_aside(directory: Path) -> None:
-    """Keep what took long to make beside its successor, as `directory.previous`; one is kept."""
-    previous = directory.with_name(directory.name + ".previous")
-    if previous.exists():
-        shutil.rmtree(previous)
-    directory.replace(previous)
+def _set_aside(directory: Path) -> Path:
+    """Keep what took long to make beside its successor, as `directory.previous` (.2, .3, …)."""
+    numbered = (f"{directory.name}.previous{f'.{n}' if n > 1 else ''}" for n in count(1))
+    free = next(path for name in numbered if not (path := directory.with_name(name)).exists())
+    return directory.replace(free)

@@ -16,23 +16,32 @@ from groundup.data.shards import write_shards
 from groundup.evaluate.language import score_language
 from groundup.generation.text import generate
 from groundup.model.config import ModelConfig
-from groundup.model.cost import parameter_count
+from groundup.model.cost import (
+    forward_flops_per_token,
+    parameter_count,
+    training_flops_per_token,
+)
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import WORLD, documents, source_bytes
-from groundup.recipe.pretrain import model_config
+from groundup.recipe.pretrain import SAMPLE_TOKENS, model_config
 from groundup.recipe.schema import DataConfig, Recipe
 from groundup.sources.read import read_pieces
 from groundup.sources.source import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import start_run, train
 from groundup.train.memory import AVERAGES
+from groundup.train.metrics import matrix_peak
 from groundup.train.objectives import next_token
 from groundup.world.documents import spaced
 
 SAMPLE_BYTES = 16 << 20
 SAMPLE_SECONDS = 6.0
 TRAINING_SECONDS = 5.0
+# Where a step takes longer than these seconds, it is not tried but reckoned from its operations, at the
+# share of the matrix peak that training usually reaches.
+LONGEST_STEP = 5.0
+USUAL_SHARE = 0.7
 FLOAT = 4
 
 
@@ -148,7 +157,11 @@ class Trial:
 
     @property
     def steps(self) -> int:
-        return self.recipe.pretrain.train.steps
+        """As many as the recipe says, or as its minutes allow."""
+        config = self.recipe.pretrain.train
+        if config.minutes is None:
+            return config.steps
+        return min(config.steps, int(60 * config.minutes / self._step_seconds))
 
     @property
     def epochs(self) -> float:
@@ -166,9 +179,7 @@ class Trial:
 
     def _pretrain(self) -> tuple[float, int]:
         config = self.recipe.pretrain.train
-        training = max(0, self.steps - self.trained_steps) * self._step_seconds()
-        if config.minutes is not None:
-            training = min(training, 60 * config.minutes)
+        training = max(0, self.steps - self.trained_steps) * self._step_seconds
         validation = self.recipe.data.validation_fraction * self.text_bytes / self.bytes_per_token
         evaluations = self.steps // config.eval_every if config.eval_every else 0
         looked_at = evaluations * min(validation, config.eval_tokens) + validation
@@ -181,9 +192,21 @@ class Trial:
         )
         return seconds, self.model_disk()
 
+    @cached_property
+    def reckoned_flops(self) -> float | None:
+        """FLOP/s to reckon with where a single step would take longer than a trial may."""
+        config, flops = self.recipe.pretrain.train, USUAL_SHARE * matrix_peak()
+        step = config.micro_batch * self.config.context_length
+        too_long = step * training_flops_per_token(self.config) / flops > LONGEST_STEP
+        return flops if too_long else None
+
+    @cached_property
     def _step_seconds(self) -> float:
         """The time of a training step once it runs smoothly."""
         config = self.recipe.pretrain.train
+        if self.reckoned_flops:
+            tokens = config.micro_batch * config.grad_accumulation * self.config.context_length
+            return tokens * training_flops_per_token(self.config) / self.reckoned_flops
         batch = self._windows(config.micro_batch)
         limits = {"steps": 3, "minutes": None, "warmup": 0.0, "learning_rate": 1e-6}
         run = start_run(self.model, config.model_copy(update=limits))
@@ -197,14 +220,18 @@ class Trial:
 
     @cached_property
     def _seconds_per_scored_token(self) -> float:
+        if self.reckoned_flops:
+            return forward_flops_per_token(self.config) / self.reckoned_flops
         windows = self._windows(16)
         began = time.perf_counter()
         score_language(self.model, iter(windows), 1.0)
         return (time.perf_counter() - began) / windows[:, 1:].size
 
     def _sample_seconds(self) -> float:
+        if self.reckoned_flops:  # each token reads all weights: some 10 GB/s
+            return SAMPLE_TOKENS * FLOAT * parameter_count(self.config) / 10e9
         began = time.perf_counter()
-        generate(self.model, self.tokenizer, "a", max_new_tokens=64, seed=0)
+        generate(self.model, self.tokenizer, "a", max_new_tokens=SAMPLE_TOKENS, seed=0)
         return time.perf_counter() - began
 
     def _checkpoint_seconds(self) -> float:

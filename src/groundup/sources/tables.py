@@ -121,7 +121,7 @@ def text_columns(
         if names:
             return names
         what = "cannot tell which field of a row is its text"
-        hint = "name it with --data.text_field; "
+        hint = "name it with text_field (--text-field); "
     fix = f"{hint}it has: {', '.join(columns)}"
     raise source.unreadable("no_text_field", what, fix, line)
 
