@@ -17,13 +17,8 @@ class RunDirectory:
 
     @property
     def corpus(self) -> Path:
-        """Clean documents, a Parquet file for each source, and `corpus.json`."""
+        """Clean documents, a Parquet file for each source, and `corpus.json`: what was found in them."""
         return self.path / "data" / "corpus"
-
-    @property
-    def data_report(self) -> Path:
-        """What was found in the documents."""
-        return self.path / "data" / "report.json"
 
     @property
     def tokenizer(self) -> Path:
