@@ -108,9 +108,9 @@ def _own_vocabulary(
     model = content["model"]
     if content.get("normalizer") or len(special) < len(content["added_tokens"]):
         return None
-    if model["type"] == "WordLevel" and content["pre_tokenizer"] == isolating(r"[\s\S]"):
+    if model["type"] == "WordLevel" and content.get("pre_tokenizer") == isolating(r"[\s\S]"):
         return CharacterVocabulary(sorted(model["vocab"], key=model["vocab"].__getitem__))
-    pattern = _pattern(content["pre_tokenizer"])
+    pattern = _pattern(content.get("pre_tokenizer"))
     odd = ("dropout", "byte_fallback", "ignore_merges", "continuing_subword_prefix",
            "end_of_word_suffix")  # fmt: skip
     if model["type"] != "BPE" or pattern is None or any(model.get(name) for name in odd):
@@ -145,7 +145,7 @@ def _begin_ids(content: dict[str, Any]) -> tuple[int, ...]:
     step = content.get("post_processor") or {}
     ids: list[int] = []
     for one in step.get("processors", [step]):
-        for part in one.get("single", []) if one["type"] == "TemplateProcessing" else []:
+        for part in one.get("single", []) if one.get("type") == "TemplateProcessing" else []:
             if "SpecialToken" not in part:
                 break
             ids += one["special_tokens"][part["SpecialToken"]["id"]]["ids"]
