@@ -38,18 +38,21 @@ class LanguageScore:
 
 @torch.inference_mode()
 def score_language(
-    model: GPT, windows: Iterable[Int[ndarray, " window"]], bytes_per_token: float
+    model: GPT,
+    windows: Iterable[Int[ndarray, " window"]],
+    bytes_per_token: float,
+    given: int = 1,
 ) -> LanguageScore:
-    """Score the targets of `windows` (each one's ids after its first). The text is taken to have
-    `bytes_per_token` bytes for each."""
+    """Score the targets of `windows` (each one's ids after the first, or after those `given`). The
+    text is taken to have `bytes_per_token` bytes for each."""
     was_training = model.training
     model.eval()
     device = model.embedding.weight.device
     nats, tokens = 0.0, 0
     for group in _same_length(windows, 16):
         ids = torch.stack([torch.from_numpy(window) for window in group]).to(device)
-        hidden = model.hidden(ids[:, :-1]).flatten(0, 1)
-        losses = token_losses(hidden, model.head.weight, ids[:, 1:].flatten())
+        hidden = model.hidden(ids[:, :-1])[:, given - 1 :].flatten(0, 1)
+        losses = token_losses(hidden, model.head.weight, ids[:, given:].flatten())
         nats += losses.double().sum().item()
         tokens += losses.numel()
     model.train(was_training)
