@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from groundup.errors import InputError
 from groundup.generation.cache import Cache
 from groundup.model import cost
-from groundup.model.attention import attend, attend_step_by_step
+from groundup.model.attention import attend, attend_step_by_step, causal_mask
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS, preset
@@ -83,7 +83,7 @@ def test_a_changed_token_changes_nothing_before_it(parts: dict):
 @pytest.mark.parametrize("parts", PARTS)
 def test_cached_pieces_give_the_logits_of_the_whole(parts: dict):
     model, ids = small(**parts), torch.randint(0, 50, (2, 16))
-    cache = Cache(model, batch=2, capacity=16)
+    cache = Cache(capacity=16)
     pieces = []
     for part in ids.split([5, 1, 1, 6, 3], dim=1):
         pieces.append(model(part, cache))
@@ -96,7 +96,8 @@ def test_cached_pieces_give_the_logits_of_the_whole(parts: dict):
 def test_the_fused_attention_equals_the_steps_written_out(kv_heads: int, time: int):
     q = torch.randn(2, 4, time, 8)
     k, v = torch.randn(2, 2, kv_heads, 7, 8).unbind()
-    torch.testing.assert_close(attend(q, k, v), attend_step_by_step(q, k, v))
+    mask = causal_mask(time, 7, q.device) if 1 < time < 7 else None
+    torch.testing.assert_close(attend(q, k, v, mask), attend_step_by_step(q, k, v))
 
 
 def test_logits_equal_those_of_transformers_gpt2():

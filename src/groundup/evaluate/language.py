@@ -52,7 +52,8 @@ def score_language(
     for group in _same_length(windows, 16):
         ids = torch.stack([torch.from_numpy(window) for window in group]).to(device)
         hidden = model.hidden(ids[:, :-1])[:, given - 1 :].flatten(0, 1)
-        losses = token_losses(hidden, model.head.weight, ids[:, given:].flatten())
+        head = model.head
+        losses = token_losses(hidden, head.weight, ids[:, given:].flatten(), head.softcap)
         nats += losses.double().sum().item()
         tokens += losses.numel()
     model.train(was_training)

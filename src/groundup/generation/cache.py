@@ -1,4 +1,4 @@
-"""The key-value cache: what attention has already computed about the past.
+"""The cache: what the layers have already computed about the past.
 
 Without it every new token costs a pass over the whole text again; with it, a pass over one token.
 """
@@ -7,52 +7,69 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.model.gpt import GPT
+from groundup.model.places import KeysAndValues
 
 
 class Cache:
-    """Keys and values of up to `capacity` positions for every layer, in two buffers.
+    """Keys and values of up to `capacity` positions for every layer, and what else layers keep.
 
     A forward pass writes its part with `update` in each layer; `length`, how many positions are
     filled, moves on only when the pass is over (`advance`)."""
 
-    def __init__(self, model: GPT, batch: int, capacity: int):
-        config, weight = model.config, model.embedding.weight
-        shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_dim)
-        self.keys = torch.empty(shape, device=weight.device, dtype=weight.dtype)
-        self.values = torch.empty_like(self.keys)
+    def __init__(self, capacity: int):
         self.capacity, self.length = capacity, 0
-        self.inputs: dict[int, Tensor] = {}
+        self.layers: dict[int, LayerCache] = {}
+        self.states: dict[tuple[int, str], Tensor] = {}
 
     def update(
         self,
         layer: int,
-        k: Float[Tensor, "batch kv_heads time head_dim"],
-        v: Float[Tensor, "batch kv_heads time head_dim"],
-    ) -> tuple[
-        Float[Tensor, "batch kv_heads total head_dim"],
-        Float[Tensor, "batch kv_heads total head_dim"],
-    ]:
-        """Add this pass's keys and values of a layer; returns all of them so far."""
-        end = self.length + k.shape[2]
-        self.keys[layer, :, :, self.length : end] = k
-        self.values[layer, :, :, self.length : end] = v
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
-
-    def inputs_before(
-        self, layer: int, x: Float[Tensor, "batch time d_model"], width: int
-    ) -> Float[Tensor, "batch width d_model"]:
-        """The last `width` inputs of a layer's attention before `x`, zeros where the text begins; `x`
-        is remembered in their place."""
-        before = self.inputs.get(layer, x.new_zeros(len(x), width, x.shape[-1]))
-        self.inputs[layer] = torch.cat([before, x], dim=1)[:, -width:]
-        return before
+        k: Float[Tensor, "batch kv_heads time key_dim"],
+        v: Float[Tensor, "batch kv_heads time value_dim"],
+        window: int | None = None,
+    ) -> KeysAndValues:
+        """Add this pass's keys and values of a layer; returns all that these tokens may look at."""
+        if layer not in self.layers:
+            # Twice the window, so that what is left of it moves to the front only now and then.
+            needed = 2 * window + k.shape[2] if window else self.capacity
+            self.layers[layer] = LayerCache(k, v, min(needed, self.capacity))
+        return self.layers[layer].update(k, v, window)
 
     def clear(self) -> None:
         """Forget everything."""
         self.length = 0
-        self.inputs.clear()
+        self.layers.clear()
+        self.states.clear()
 
     def advance(self, time: int) -> None:
         """The pass over `time` positions is over: they are the past now."""
         self.length += time
+
+
+class LayerCache:
+    """Keys and values of one layer, in two buffers of `capacity` positions."""
+
+    def __init__(self, k: Tensor, v: Tensor, capacity: int):
+        self.keys, self.values = (x.new_empty(*x.shape[:2], capacity, x.shape[3]) for x in (k, v))
+        self.filled = 0
+
+    def update(self, k: Tensor, v: Tensor, window: int | None) -> KeysAndValues:
+        time = k.shape[2]
+        seen = self.filled if window is None else min(self.filled, window - 1)
+        if self.filled + time > self.keys.shape[2]:
+            self._move_to_front(seen, time)
+        end = self.filled + time
+        self.keys[:, :, self.filled : end] = k
+        self.values[:, :, self.filled : end] = v
+        first, self.filled = self.filled - seen, end
+        return self.keys[:, :, first:end], self.values[:, :, first:end]
+
+    def _move_to_front(self, kept: int, time: int) -> None:
+        """Only the last `kept` positions are still looked at; make room for `time` more."""
+        size = max(self.keys.shape[2], kept + time)
+        self.keys, self.values = (
+            torch.cat([x[:, :, self.filled - kept : self.filled],
+                       x.new_empty(*x.shape[:2], size - kept, x.shape[3])], dim=2)
+            for x in (self.keys, self.values)
+        )  # fmt: skip
+        self.filled = kept

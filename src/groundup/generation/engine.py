@@ -44,7 +44,7 @@ class Engine:
         else:
             generator.manual_seed(sampling.seed)
         ids = torch.tensor([prompt], device=device)
-        cache = Cache(self.model, batch=1, capacity=self.context_length)
+        cache = Cache(self.context_length)
         unseen = ids
         for _ in range(sampling.max_new_tokens):
             if cache.length + unseen.shape[1] > cache.capacity:

@@ -9,11 +9,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.model.attention import Attention, KeyValueCache
+from groundup.model.attention import Attention
 from groundup.model.config import ModelConfig
+from groundup.model.delta import GatedDeltaNet
+from groundup.model.experts import MixtureOfExperts, balance_loss
+from groundup.model.latent import LatentAttention
 from groundup.model.layers import feed_forward, norm
 from groundup.model.linear import Linear
-from groundup.model.positions import additive_position
+from groundup.model.loss import softcap
+from groundup.model.places import Past, Places
+from groundup.model.positions import additive_position, rotation
 
 
 class GPT(nn.Module):
@@ -31,13 +36,16 @@ class GPT(nn.Module):
         self.embedding_scale = math.sqrt(config.d_model) if config.scale_embeddings else 1.0
         self.position = additive_position(config)
         self.dropout = nn.Dropout(config.dropout)
-        block = PreNormBlock if config.norm_place == "pre" else PostNormBlock
-        self.blocks = nn.ModuleList(block(config, layer) for layer in range(config.n_layers))
+        rotations = {kind: rotation(config, kind) for kind in set(config.layer_pattern)}
+        self.blocks = nn.ModuleList(
+            BLOCKS[config.norm_place](config, layer, rotations[config.layer_kind(layer)])
+            for layer in range(config.n_layers)
+        )
         # Post-norm blocks end in a norm already.
         self.final_norm = (
-            norm(config, config.d_model) if config.norm_place == "pre" else nn.Identity()
+            nn.Identity() if config.norm_place == "post" else norm(config, config.d_model)
         )
-        self.head = Linear(config.d_model, config.vocab_size, bias=False)
+        self.head = Head(config) if config.logit_softcap is None else SoftcappedHead(config)
         self.tie_weights()
         initialize(self)
 
@@ -47,36 +55,68 @@ class GPT(nn.Module):
             self.head.weight = self.embedding.weight
 
     def forward(
-        self, ids: Int[Tensor, "batch time"], cache: KeyValueCache | None = None
+        self,
+        ids: Int[Tensor, "batch time"],
+        past: Past | None = None,
+        padding: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch time vocab"]:
-        return self.head(self.hidden(ids, cache))
+        """Logits of the token after each of `ids`. `past` is a cache of what came before them;
+        `padding` is how many ids at the start of each row are no text."""
+        return self.head(self.hidden(ids, past, padding))
 
     def hidden(
-        self, ids: Int[Tensor, "batch time"], cache: KeyValueCache | None = None
+        self,
+        ids: Int[Tensor, "batch time"],
+        past: Past | None = None,
+        padding: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch time d_model"]:
         """Everything but the last matrix: for losses that never hold all logits at once, and for
         generation, which wants the last position's only."""
+        places = Places(ids, past, padding)
         x = self.embedding(ids) * self.embedding_scale
-        x = self.dropout(self.position(x, cache.length if cache else 0))
+        x = self.dropout(self.position(x, places))
         for block in self.blocks:
-            x = block(x, cache)
+            x = block(x, places)
         return self.final_norm(x)
+
+    def auxiliary_loss(self) -> Float[Tensor, ""] | float:
+        """What the last pass adds to the loss beside its predictions: the balance of the experts."""
+        mixtures = [part for part in self.modules() if isinstance(part, MixtureOfExperts)]
+        routings = [part.routing for part in mixtures if part.routing is not None]
+        return self.config.experts.balance_loss * balance_loss(routings) if routings else 0.0
+
+
+class Head(Linear):
+    """From the stream to one logit per token id."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config.d_model, config.vocab_size, bias=False)
+        self.softcap = config.logit_softcap
+
+
+class SoftcappedHead(Head):
+    """Logits bent to stay below a cap (Gemma 2)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return softcap(super().forward(input), self.softcap)
 
 
 class PreNormBlock(nn.Module):
     """Each part reads the normed stream and adds to the plain one (GPT-2 and later)."""
 
-    def __init__(self, config: ModelConfig, layer: int):
+    def __init__(self, config: ModelConfig, layer: int, rotate: nn.Module):
         super().__init__()
         self.attention_norm = norm(config, config.d_model)
-        self.attention = Attention(config, layer)
+        self.attention = attention(config, layer)(config, layer, rotate)
         self.feed_forward_norm = norm(config, config.d_model)
-        self.feed_forward = feed_forward(config)
+        self.feed_forward = (
+            MixtureOfExperts(config) if config.has_experts(layer) else feed_forward(config)
+        )
 
     def forward(
-        self, x: Float[Tensor, "batch time d_model"], cache: KeyValueCache | None
+        self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:
-        x = x + self.attention(self.attention_norm(x), cache)
+        x = x + self.attention(self.attention_norm(x), places)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -84,10 +124,48 @@ class PostNormBlock(PreNormBlock):
     """Each part adds to the stream and the sum is normed (the transformer of 2017, GPT-1)."""
 
     def forward(
-        self, x: Float[Tensor, "batch time d_model"], cache: KeyValueCache | None
+        self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:
-        x = self.attention_norm(x + self.attention(x, cache))
+        x = self.attention_norm(x + self.attention(x, places))
         return self.feed_forward_norm(x + self.feed_forward(x))
+
+
+class OutputNormBlock(PreNormBlock):
+    """What each part gives is normed before it is added (OLMo 2, Swin v2)."""
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], places: Places
+    ) -> Float[Tensor, "batch time d_model"]:
+        x = x + self.attention_norm(self.attention(x, places))
+        return x + self.feed_forward_norm(self.feed_forward(x))
+
+
+class SandwichBlock(PreNormBlock):
+    """Each part reads the normed stream, and what it gives is normed as well (Gemma 2)."""
+
+    def __init__(self, config: ModelConfig, layer: int, rotate: nn.Module):
+        super().__init__(config, layer, rotate)
+        self.attention_output_norm = norm(config, config.d_model)
+        self.feed_forward_output_norm = norm(config, config.d_model)
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], places: Places
+    ) -> Float[Tensor, "batch time d_model"]:
+        attended = self.attention(self.attention_norm(x), places)
+        x = x + self.attention_output_norm(attended)
+        return x + self.feed_forward_output_norm(self.feed_forward(self.feed_forward_norm(x)))
+
+
+BLOCKS = {
+    "pre": PreNormBlock, "post": PostNormBlock, "output": OutputNormBlock, "sandwich": SandwichBlock,
+}  # fmt: skip
+
+
+def attention(config: ModelConfig, layer: int) -> type[nn.Module]:
+    """The configured way for tokens of this layer to learn of each other."""
+    if config.layer_kind(layer) == "linear":
+        return GatedDeltaNet
+    return LatentAttention if config.latent.kv_rank else Attention
 
 
 @torch.no_grad()
@@ -96,7 +174,7 @@ def initialize(model: GPT) -> None:
     config = model.config
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not model.head:
-            adds_to_stream = name.endswith(("attention.output", "feed_forward.down"))
+            adds_to_stream = name.endswith((".output", ".down"))
             _initialize_linear(module, config, adds_to_stream)
     if config.initialization == "zero-residual":
         for module in model.modules():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from groundup.model.config import ModelConfig
 from groundup.model.linear import Linear
+from groundup.model.places import Places
 
 
 class LayerNorm(nn.Module):
@@ -36,25 +37,57 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
 
 
+class ZeroCenteredRMSNorm(RMSNorm):
+    """RMSNorm whose trained scale is 1 + weight, so that weight decay pulls towards 1 (Gemma)."""
+
+    def __init__(self, width: int, epsilon: float):
+        super().__init__(width, epsilon)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        return F.rms_norm(x, self.weight.shape, 1 + self.weight, self.epsilon)
+
+
+class AllHeadsNorm(nn.Module):
+    """Norms the numbers of all heads of a position together (OLMo 2)."""
+
+    def __init__(self, config: ModelConfig, n_heads: int):
+        super().__init__()
+        self.all_heads = norm(config, n_heads * config.head_dim)
+
+    def forward(
+        self, x: Float[Tensor, "batch heads time head_dim"]
+    ) -> Float[Tensor, "batch heads time head_dim"]:
+        joined = self.all_heads(x.transpose(1, 2).flatten(2))
+        return joined.unflatten(-1, (x.shape[1], -1)).transpose(1, 2)
+
+
 class ShortConvolution(nn.Module):
     """x_t + Σ w_i ⊙ x_(t−i) for i up to `width`: each position with a trained share of the ones just
     before it, channel by channel."""
 
-    def __init__(self, width: int, d_model: int):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         # At the start a bag of neighbours in which the own token weighs most.
-        self.weight = nn.Parameter(torch.full((width, 1, d_model), 0.4))
+        self.weight = nn.Parameter(torch.full((config.short_conv, 1, config.d_model), 0.4))
 
     def forward(
-        self,
-        x: Float[Tensor, "batch time d_model"],
-        before: Float[Tensor, "batch width d_model"],
+        self, x: Float[Tensor, "batch time d_model"], places: Places, layer: int
     ) -> Float[Tensor, "batch time d_model"]:
-        """`before`: the inputs before the first of `x`, zeros where a text begins."""
-        width, time = before.shape[1], x.shape[1]
+        x = places.blank_padding(x)
+        width, time = len(self.weight), x.shape[1]
+        before = places.recall(layer, "inputs", x.new_zeros(len(x), width, x.shape[-1]))
         joined = torch.cat([before, x], dim=1)
+        places.keep(layer, "inputs", joined[:, -width:])
         for i, weight in enumerate(self.weight, start=1):
             x = x + weight * joined[:, width - i : width - i + time]
+        return x
+
+
+class NoConvolution(nn.Module):
+    """Each position by itself."""
+
+    def forward(self, x: Tensor, places: Places, layer: int) -> Tensor:
         return x
 
 
@@ -75,19 +108,27 @@ class FeedForward(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """A feed-forward whose second, bent projection gates the first (Shazeer 2020)."""
+    """A feed-forward whose second, bent projection gates the first (Shazeer 2020); `GeGLU` bends it
+    otherwise."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, d_ff: int):
         super().__init__()
-        self.gate = Linear(config.d_model, config.d_ff, bias=config.bias)
-        self.up = Linear(config.d_model, config.d_ff, bias=config.bias)
-        self.down = Linear(config.d_ff, config.d_model, bias=config.bias)
+        self.gate = Linear(config.d_model, d_ff, bias=config.bias)
+        self.up = Linear(config.d_model, d_ff, bias=config.bias)
+        self.down = Linear(d_ff, config.d_model, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
+        self.activation = F.silu
 
-    def forward(
-        self, x: Float[Tensor, "batch time d_model"]
-    ) -> Float[Tensor, "batch time d_model"]:
-        return self.dropout(self.down(F.silu(self.gate(x)) * self.up(x)))
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        return self.dropout(self.down(self.activation(self.gate(x)) * self.up(x)))
+
+
+class GeGLU(SwiGLU):
+    """SwiGLU with GELU for its bend (Gemma)."""
+
+    def __init__(self, config: ModelConfig, d_ff: int):
+        super().__init__(config, d_ff)
+        self.activation = gelu
 
 
 def relu2(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -122,9 +163,22 @@ def norm(config: ModelConfig, width: int) -> nn.Module:
     """The configured norm over the last `width` numbers."""
     if config.norm == "layernorm":
         return LayerNorm(width, config.norm_epsilon, config.bias)
-    return RMSNorm(width, config.norm_epsilon)
+    kind = RMSNorm if config.norm == "rmsnorm" else ZeroCenteredRMSNorm
+    return kind(width, config.norm_epsilon)
+
+
+def qk_norm(config: ModelConfig, n_heads: int) -> nn.Module:
+    """The configured norm of queries or keys with `n_heads` heads."""
+    if not config.qk_norm:
+        return nn.Identity()
+    if config.qk_norm_scope == "all":
+        return AllHeadsNorm(config, n_heads)
+    return norm(config, config.head_dim)
 
 
 def feed_forward(config: ModelConfig) -> nn.Module:
-    """The configured feed-forward."""
-    return SwiGLU(config) if config.feed_forward == "swiglu" else FeedForward(config)
+    """The configured plain feed-forward."""
+    gated = {"swiglu": SwiGLU, "geglu": GeGLU}
+    if config.feed_forward in gated:
+        return gated[config.feed_forward](config, config.d_ff)
+    return FeedForward(config)

@@ -26,16 +26,17 @@ def cross_entropy(
     head: Float[Tensor, "vocab d_model"],
     targets: Int[Tensor, " positions"],
     weights: Float[Tensor, " positions"] | None = None,
+    cap: float | None = None,
 ) -> Float[Tensor, ""]:
     """Mean −log p(target) in nats under softmax(hidden · headᵀ), weighted by `weights`.
 
     Equal to `torch.nn.functional.cross_entropy(hidden @ head.T, targets)` where all weights are 1;
-    a weight of 0 leaves a position out.
+    a weight of 0 leaves a position out. `cap` bends the logits first, as `softcap` does.
     """
     if weights is None:
         weights = hidden.new_ones(len(targets))
     weights = weights / weights.sum()
-    return _LinearCrossEntropy.apply(hidden, head, targets, weights)  # type: ignore[no-any-return]
+    return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
@@ -43,13 +44,19 @@ def token_losses(
     hidden: Float[Tensor, "positions d_model"],
     head: Float[Tensor, "vocab d_model"],
     targets: Int[Tensor, " positions"],
+    cap: float | None = None,
 ) -> Float[Tensor, " positions"]:
     """−log p(target) in nats of each position, for evaluation."""
     chunks = [
-        F.cross_entropy(linear(h, head), t, reduction="none")
+        F.cross_entropy(softcap(linear(h, head), cap), t, reduction="none")
         for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True)
     ]
     return torch.cat(chunks)
+
+
+def softcap(logits: Float[Tensor, "*shape"], cap: float | None) -> Float[Tensor, "*shape"]:
+    """cap · tanh(logits / cap): nearly the same for small logits, never beyond the cap (Gemma 2)."""
+    return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
 def _chunk(head: Tensor) -> int:
@@ -60,24 +67,29 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """loss = Σ weights · (logsumexp(logits) − logits[target]);  dlogits = weights · (softmax − 1ₜ)."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, cap: float | None
+    ) -> Tensor:
         loss = hidden.new_zeros(())
         hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
-            log_p = linear(hidden[part], head).log_softmax(dim=-1)
+            logits = softcap(linear(hidden[part], head), cap)
+            log_p = logits.log_softmax(dim=-1)
             loss -= (log_p.gather(1, target) * weight).sum()
             gradient = log_p.exp_()
             gradient.scatter_add_(1, target, -torch.ones_like(weight))
             gradient *= weight
+            if cap is not None:  # the slope of the bend
+                gradient *= 1 - (logits / cap).square()
             torch.mm(gradient, head, out=hidden_gradient[part])
             head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, head_gradient * upstream, None, None
+        return hidden_gradient * upstream, head_gradient * upstream, None, None, None

@@ -15,10 +15,17 @@ from groundup.model.loss import cross_entropy
 Objective = Callable[[GPT, Tensor], Tensor]
 
 
-def next_token(model: GPT, ids: Int[Tensor, "batch window"]) -> Float[Tensor, ""]:
-    """Mean cross-entropy in nats of each token given those before it: plain pretraining."""
-    hidden = model.hidden(ids[:, :-1])
-    return cross_entropy(hidden.flatten(0, 1), model.head.weight, ids[:, 1:].flatten())
+def next_token(
+    model: GPT,
+    ids: Int[Tensor, "batch window"],
+    weights: Float[Tensor, " positions"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy in nats of each token given those before it (plain pretraining), and what the
+    model itself asks for, such as the balance of its experts."""
+    hidden = model.hidden(ids[:, :-1]).flatten(0, 1)
+    head = model.head
+    loss = cross_entropy(hidden, head.weight, ids[:, 1:].flatten(), weights, head.softcap)
+    return loss + model.auxiliary_loss()
 
 
 def weighted_answers(assistant_id: int, end_id: int, weight: float) -> Objective:
@@ -26,10 +33,8 @@ def weighted_answers(assistant_id: int, end_id: int, weight: float) -> Objective
     times: a question is read once to be understood, its answer is what should be learned."""
 
     def objective(model: GPT, ids: Int[Tensor, "batch window"]) -> Float[Tensor, ""]:
-        hidden = model.hidden(ids[:, :-1])
         spoken = in_answer(ids[:, :-1], assistant_id, end_id)
-        weights = torch.where(spoken, weight, 1.0).flatten()
-        return cross_entropy(hidden.flatten(0, 1), model.head.weight, ids[:, 1:].flatten(), weights)
+        return next_token(model, ids, torch.where(spoken, weight, 1.0).flatten())
 
     return objective
 
