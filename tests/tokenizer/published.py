@@ -155,7 +155,7 @@ def sentence_piece(**options: Any) -> bytes:
     """The content of a `tokenizer.model` as Llama 2's was made."""
     model = io.BytesIO()
     settings = {
-        "vocab_size": 400, "model_type": "bpe", "byte_fallback": True, "split_digits": True,
+        "vocab_size": 330, "model_type": "bpe", "byte_fallback": True, "split_digits": True,
         "normalization_rule_name": "identity", "remove_extra_whitespaces": False,
         "character_coverage": 0.98, "minloglevel": 2, "num_threads": 1,
     }  # fmt: skip
