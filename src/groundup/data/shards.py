@@ -70,9 +70,12 @@ def write_routed(
     """`write_shards` for pieces whose split is known, into a folder that exists."""
     dtype = _dtype(tokenizer)
 
+    def encoded(piece: Piece) -> list[int]:
+        return tokenizer.encode(piece.text, allow_special, begins=piece.starts_document)
+
     def encode(batch: list[Routed]) -> list[tuple[Split, Piece, np.ndarray]]:
         return [
-            (split, piece, np.asarray(tokenizer.encode(piece.text, allow_special), dtype))
+            (split, piece, np.asarray(encoded(piece), dtype))
             for split, piece in batch
         ]
 
