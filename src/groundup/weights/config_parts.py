@@ -151,7 +151,7 @@ def layer_types(otherwise: str) -> ConfigPart:
         for kind in named:
             if kind not in TYPES:
                 raise unknown("layer type", str(kind), TYPES, where)
-        kinds = [TYPES[kind] for kind in named]
+        kinds: list[LayerKind] = [TYPES[kind] for kind in named]
         context = given.get("max_position_embeddings", 1)
         return _layers(kinds, given.get("sliding_window"), context)
 

@@ -140,7 +140,12 @@ def weight_files(directory: Path) -> list[Path]:
         return [directory / "model.safetensors"]
     if not index.is_file():
         raise missing_weights(directory)
-    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(n, str) for n in weight_map.values()):
+        raise CorruptFileError(
+            "the index says of no tensor in which file it is", str(index), "copy the folder again"
+        )
+    names = sorted(set(weight_map.values()))
     for name in names:
         if Path(name).name != name:
             raise CorruptFileError(
