@@ -85,13 +85,13 @@ class Family:
         return ModelConfig.parse(nested(fields), where)
 
     def write(self, config: ModelConfig) -> dict[str, Any]:
-        """A `ModelConfig` as their config.json."""
+        """A `ModelConfig` in their keys."""
         fields = flat(config.model_dump())
         given = {key: supported[0] for key, supported in self.only.items()}
         given |= {theirs: fields[ours] for ours, theirs in self.keys.items()}
         for part in self.parts:
             given |= part.write(config)
-        return {"model_type": self.model_type, "architectures": [self.architecture], **given}
+        return given
 
     def covers(self, config: ModelConfig) -> bool:
         """Whether this family's config.json can say everything about `config`."""
