@@ -49,14 +49,7 @@ class Cut:
     """Other names for the same."""
 
 
-# A vocabulary of ours is written as "kimi-k2": the only pattern there with a rule for Han, which in
-# llama.cpp's own handler reads: Han; letters with a mark before and an 's 't 'll … behind; up to three
-# digits; punctuation; line ends; spaces. Ours has 's 't 'll … apart, which is the same, since no token
-# of ours reaches over the apostrophe. Its Han are the ideographs alone, ours also the few signs that
-# Unicode counts to the script, 々 and 〇: a token of ours that joins one of those to an ideograph is
-# two tokens there.
 CUTS = {
-    "kimi-k2": Cut((SPLIT_PATTERN,)),
     "gpt-2": Cut((GPT2_PATTERN,), also=("phi-2", "mpt", "olmo", "jais", "exaone4", "a.x-4.0",
                                         "gigachat", "mellum", "trillion", "granite-docling")),
     "smollm": Cut((DIGITS, GPT2_PATTERN), also=("starcoder", "refact", "command-r", "codeshell",
@@ -74,8 +67,17 @@ CUTS = {
     ), also=("hunyuan-dense", "joyai-llm")),
     "deepseek-coder": Cut((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", DIGITS)),
     "falcon": Cut((r"[\p{P}\$\+<=>\^~\|`]+", GPT2_PATTERN, "[0-9][0-9][0-9]")),
+    "kimi-k2": Cut((
+        r"\p{Han}+|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})\p{L})+(?:'(?i:[sdmt]|ll|ve|re))?|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    )),
     "default": Cut((r"[\p{P}\$\+<=>\^~\|]+", GPT2_PATTERN, r"\p{N}+", "[0-9][0-9][0-9]")),
 }  # fmt: skip
+# llama.cpp has no pattern of ours, with words of Han apart. But where its words are made of several
+# of ours, the ids are the same, since no token of a vocabulary learned from our words reaches over the
+# end of one; and Llama 3's words are, but for the few signs that Unicode counts to Han and not to the
+# letters: 〇 and the radicals, which it cuts from the ideographs beside them.
+_SAME_IDS = {SPLIT_PATTERN: LLAMA3_PATTERN}
 _NAMED = {other: cut for name, cut in CUTS.items() for other in (name, *cut.also)}
 # The fields with an id, and the names that Hugging Face's settings have for them.
 _IDS = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token": "unknown_token_id",
@@ -253,8 +255,9 @@ def _not_in_llama_cpp(what: str) -> InputError:
 
 
 def _name_of_cut(patterns: Sequence[str], whole_words: bool) -> str:
+    wanted = tuple(_SAME_IDS.get(pattern, pattern) for pattern in patterns)
     for name, cut in CUTS.items():
-        if cut.patterns == tuple(patterns) and cut.whole_words == whole_words:
+        if cut.patterns == wanted and cut.whole_words == whole_words:
             return name
     raise _not_in_llama_cpp(f"words cut by {' and then '.join(patterns)}")
 
@@ -264,18 +267,14 @@ def _byte_level_fields(vocabulary: MergeVocabulary | RankVocabulary) -> dict[str
     # tiktoken takes whole words, which needs no rule where each token is made by a merge.
     all_made = len(vocabulary.merges) + 256 == len(tokens) and vocabulary.pattern != LLAMA3_PATTERN
     whole_words = isinstance(vocabulary, RankVocabulary) and not all_made
-    return {
-        f"{KEY}model": "gpt2",
-        f"{KEY}pre": _name_of_cut([vocabulary.pattern], whole_words),
-        **_merges((tokens[left], tokens[right]) for left, right in vocabulary.merges),
-        "pieces": {id_: Piece(token) for id_, token in tokens.items()},
-    }
-
-
-def _merges(merges: Iterable[Sequence[str]]) -> dict[str, list[str]]:
-    """The field of merges; a list in a GGUF file cannot be empty, so without merges there is none."""
-    written = [f"{left} {right}" for left, right in merges]
-    return {f"{KEY}merges": written} if written else {}
+    fields = {f"{KEY}model": "gpt2", "pieces": {id_: Piece(text) for id_, text in tokens.items()}}
+    if not vocabulary.merges:
+        # A list in a GGUF file cannot be empty, and this is the only name that goes without; where
+        # nothing is merged, words make no difference.
+        return fields | {f"{KEY}pre": "kimi-k2"}
+    merges = [f"{tokens[left]} {tokens[right]}" for left, right in vocabulary.merges]
+    name = _name_of_cut([vocabulary.pattern], whole_words)
+    return fields | {f"{KEY}pre": name, f"{KEY}merges": merges}
 
 
 def _library_fields(vocabulary: LibraryVocabulary) -> dict[str, Any]:
@@ -288,7 +287,7 @@ def _library_fields(vocabulary: LibraryVocabulary) -> dict[str, Any]:
     return {
         f"{KEY}model": "gpt2",
         f"{KEY}pre": _name_of_cut(patterns, bool(model.get("ignore_merges"))),
-        **_merges(m.split(" ") if isinstance(m, str) else m for m in model["merges"]),
+        f"{KEY}merges": [m if isinstance(m, str) else " ".join(m) for m in model["merges"]],
         "pieces": _pieces(vocabulary, {}),
     }
 
