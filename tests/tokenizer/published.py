@@ -76,7 +76,8 @@ def deepseek() -> tokenizers.Tokenizer:
 
 def byte_fallback(normalizer: Any, pre_tokenizer: Any, strips: bool) -> tokenizers.Tokenizer:
     """BPE on characters with bytes for the unknown ones, as in Llama 2, Mistral and Gemma: the
-    pieces are learned, the ids of special tokens and bytes put before them."""
+    pieces are learned, the ids of special tokens and bytes put before them. All ways to join a piece
+    are merges, as in files made from SentencePiece models."""
     made = tokenizers.Tokenizer(models.BPE())
     if normalizer:
         made.normalizer = normalizer
@@ -89,10 +90,16 @@ def byte_fallback(normalizer: Any, pre_tokenizer: Any, strips: bool) -> tokenize
     learned = json.loads(learner.to_str())["model"]
     content = json.loads(made.to_str())
     names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    pieces = [*names, *(p for p in learned["vocab"] if p not in "小红厨"), "\n\n"]
+    known = [piece for piece in learned["vocab"] if not set("小红厨") & set(piece)]
+    pieces = [*names, *known, "\n\n"]
+    joins = [
+        [piece[:at], piece[at:]]
+        for piece in known
+        for at in range(1, len(piece))
+        if piece[:at] in known and piece[at:] in known
+    ]
     content["model"] |= {
-        "vocab": {piece: id_ for id_, piece in enumerate(pieces)},
-        "merges": [m for m in learned["merges"] if not set("小红厨") & set("".join(m))],
+        "vocab": {piece: id_ for id_, piece in enumerate(pieces)}, "merges": joins,
         "unk_token": "<unk>", "byte_fallback": True, "fuse_unk": True,
     }  # fmt: skip
     ours = tokenizers.Tokenizer.from_str(json.dumps(content))
