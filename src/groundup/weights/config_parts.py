@@ -129,8 +129,8 @@ def shortest_pattern(kinds: Sequence[LayerKind]) -> list[LayerKind]:
     return list(kinds[: next(repeats, 0)])
 
 
-def _layers(kinds: Sequence[LayerKind], window: int | None, context: int) -> dict[str, Any]:
-    """Our fields; a window as long as the context is none."""
+def windowed(kinds: Sequence[LayerKind], window: int | None, context: int) -> dict[str, Any]:
+    """The fields for layers of these kinds; a window as long as the context is none."""
     if window is not None and window >= context:
         window = None
     seen: list[LayerKind] = [
@@ -153,7 +153,7 @@ def layer_types(otherwise: str) -> ConfigPart:
                 raise unknown("layer type", str(kind), TYPES, where)
         kinds: list[LayerKind] = [TYPES[kind] for kind in named]
         context = given.get("max_position_embeddings", 1)
-        return _layers(kinds, given.get("sliding_window"), context)
+        return windowed(kinds, given.get("sliding_window"), context)
 
     def _patterned(given: Given) -> list[str]:
         pattern = otherwise
@@ -176,7 +176,7 @@ def layer_types(otherwise: str) -> ConfigPart:
 def _read_window_everywhere(given: Given, where: str) -> dict[str, Any]:
     window = given.get("sliding_window")
     kinds: list[LayerKind] = ["window" if window else "full"]
-    return _layers(kinds, window, given.get("max_position_embeddings", 1))
+    return windowed(kinds, window, given.get("max_position_embeddings", 1))
 
 
 def _read_window_from_layer(given: Given, where: str) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _read_window_from_layer(given: Given, where: str) -> dict[str, Any]:
     first, layers = given.get("max_window_layers", 0), given.get("num_hidden_layers", 0)
     kinds: list[LayerKind] = ["window" if layer >= first else "full" for layer in range(layers)]
     context = given.get("max_position_embeddings", 1)
-    return _layers(kinds, given.get("sliding_window"), context)
+    return windowed(kinds, given.get("sliding_window"), context)
 
 
 def _write_window_from_layer(config: ModelConfig) -> dict[str, Any]:

@@ -6,12 +6,14 @@ To add one: a row in `FAMILIES`, and a name map where its tensors are called som
 writing it and reading it back loses nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError, nearest, unknown
 from groundup.model.config import ModelConfig
+from groundup.model.positions import LongRotary, Rotary, rotation, score_scale
 from groundup.weights.config_parts import (
     ATTENTION_SCALE,
     EXPERTS_IN_SOME_LAYERS,
@@ -78,7 +80,7 @@ class Family:
                 close = nearest(theirs, given)
                 raise CorruptFileError(
                     f"{theirs!r} is missing", where, f"the nearest key there is {close!r}" if close
-                    else f"use the config.json of a {self.model_type} model",
+                    else f"this does not describe a whole {self.model_type} model",
                 )  # fmt: skip
         for part in self.parts:
             fields |= part.read(given, where)
@@ -143,7 +145,7 @@ def essence(config: ModelConfig) -> dict[str, Any]:
         "rope_theta_window": "window" not in kinds,
         "rope_theta": config.position not in ("rotary", "sinusoidal"),
         "rope_share": config.position != "rotary",
-        "rope_scaling": config.position != "rotary" or config.rope_scaling.kind == "none",
+        "rope_scaling": config.position != "rotary",
         "qk_norm_scope": not config.qk_norm,
         "n_kv_heads": config.latent.kv_rank > 0,
     }
@@ -151,11 +153,24 @@ def essence(config: ModelConfig) -> dict[str, Any]:
     kept["layers"] = kinds
     kept["experts_in"] = [config.has_experts(layer) for layer in layers]
     kept["attention_scale"] = config.attention_scale or config.head_dim**-0.5
+    if "rope_scaling" in kept:
+        kept["rope_scaling"] = turning(config)
     if "rope_theta_window" in kept:
         kept["rope_theta_window"] = config.rope_theta_window or config.rope_theta
     for training_only in ("balance_loss", "dense_layers", "every"):
         kept.get("experts", {}).pop(training_only, None)
     return kept
+
+
+def turning(config: ModelConfig) -> list[float]:
+    """All that rotary positions do, whatever it is called: the frequencies, from which length on there
+    are others, and the factors on what is turned and on the scores."""
+    rotary = rotation(config, "full")
+    assert isinstance(rotary, Rotary)
+    numbers = [*rotary.frequency.tolist(), rotary.factor, score_scale(config.rope_scaling)]
+    if isinstance(rotary, LongRotary) and not rotary.frequency.equal(rotary.long_frequency):
+        numbers += [rotary.original, *rotary.long_frequency.tolist()]
+    return [float(f"{number:.5g}") for number in numbers]
 
 
 def family_of(model_type: str, where: str) -> Family:
@@ -168,6 +183,26 @@ def family_of(model_type: str, where: str) -> Family:
 def family_for(config: ModelConfig) -> Family | None:
     """The first family that can hold `config`, or None where only groundup can."""
     return next((family for family in FAMILIES.values() if family.covers(config)), None)
+
+
+def not_covered(config: ModelConfig, rows: Iterable[Family], whose: str) -> InputError:
+    """The error for a configuration that none of `rows` holds: which fields the nearest cannot."""
+    wanted, fields = flat(essence(config)), flat(config.model_dump())
+    others: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        with suppress(InputError, CorruptFileError):
+            held = flat(essence(row.read(row.write(config), "")))
+            names = sorted({*wanted, *held})
+            others[row.model_type] = {n: held.get(n) for n in names if held.get(n) != wanted.get(n)}
+    nearest_row = min(others, key=lambda name: len(others[name]))
+    shown = {"layers": "layer_pattern", "rope_scaling": "rope_scaling.kind"}
+    names = [shown.get(name, name) for name in others[nearest_row]]
+    values = ", ".join(f"{name} {fields.get(name)!r}" for name in names)
+    return InputError(
+        f"{whose} this: {values}", "the model's configuration",
+        f"the nearest is {nearest_row}; such a model must be trained without "
+        + ("it" if len(names) == 1 else "these"),
+    )  # fmt: skip
 
 
 OURS = "groundup"

@@ -1,7 +1,7 @@
 """What the fields of a GGUF file say in other terms than ours, in the way of config_parts.py.
 
 Keys are without the name of the architecture before them. The tables of rotary positions are tensors in
-the file; here they stand among the fields, under their names. `head_tensors` says which.
+a file; here they stand among the fields, under their names.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy as np
 
 from groundup.errors import InputError, unknown
 from groundup.model.config import LayerKind, ModelConfig, RopeScaling
-from groundup.model.positions import STRETCHES, frequencies, yarn_scale
+from groundup.model.positions import STRETCHES, attention_factor, frequencies, yarn_scale
 from groundup.weights.config_parts import ConfigPart, Given, windowed
 
 SHORT, LONG, STRETCH = (
@@ -32,10 +32,9 @@ LOG_MULTIPLIER = "rope.scaling.yarn_log_multiplier"
 # Rotary positions
 
 
-def rope(*kinds: str, share: bool = False, width: str = "") -> ConfigPart:
+def rope(*kinds: str, share: bool = False) -> ConfigPart:
     """Rotary positions, with the kinds of scaling that llama.cpp has for the architecture; `share`
-    where a part of each head may be turned; `width` is the field of theirs with how much is turned,
-    where it is not a share of the head."""
+    where a part of each head may be turned."""
 
     def read(given: Given, where: str) -> dict[str, Any]:
         fields = {"rope_theta": given.get("rope.freq_base", 10_000.0)}
@@ -90,7 +89,7 @@ def _read_stretch(given: Given) -> dict[str, Any]:
     the same ones is taken; without one they stand for themselves."""
     factors = np.asarray(given[STRETCH], dtype=np.float64)
     theta = given.get("rope.freq_base", 10_000.0)
-    for power in range(6, 18):
+    for power in range(1, 24):
         rule = {"kind": "llama3", "factor": float(factors.max()), "original_context_length": 2**power}
         ours = _stretch(2 * len(factors), theta, RopeScaling(**rule))
         if np.allclose(ours, factors, rtol=1e-5, atol=0.0):
@@ -125,8 +124,6 @@ def _write_yarn(config: ModelConfig, scaling: RopeScaling) -> dict[str, Any]:
 
 
 def _write_longrope(config: ModelConfig, scaling: RopeScaling) -> dict[str, Any]:
-    from groundup.model.positions import attention_factor
-
     return {
         TYPE: "longrope", ORIGINAL: scaling.original_context_length,
         GROWTH: attention_factor(scaling), SHORT: scaling.short_factors, LONG: scaling.long_factors,
@@ -245,9 +242,12 @@ QWEN_EXPERTS = ConfigPart(
 
 
 def _read_deepseek(given: Given, where: str) -> dict[str, Any]:
-    shared = given.get("expert_shared_count", 0) * given.get("expert_feed_forward_length", 0)
+    for key in ("expert_count", "expert_shared_count"):
+        if not given.get(key):
+            raise InputError(f"{key} {given.get(key)} is not supported", where, "supported: 1 or more")
     return _read_experts(given, where) | {
-        "experts.shared_d_ff": shared,
+        "n_kv_heads": given.get("attention.head_count"),
+        "experts.shared_d_ff": given["expert_shared_count"] * given["expert_feed_forward_length"],
         "experts.dense_layers": given.get("leading_dense_block_count", 0),
         "experts.scale": given.get("expert_weights_scale", 0.0) or 1.0,
         "experts.renormalize": given.get("expert_weights_norm", False),
