@@ -195,3 +195,10 @@ def test_the_routers_auxiliary_loss_is_that_of_transformers(case: str, tmp_path:
     ours(ids)
     wanted = config.router_aux_loss_coef * theirs(ids).aux_loss
     torch.testing.assert_close(ours.auxiliary_loss(), wanted, atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_guide_names_every_family(language: str):
+    page = Path(__file__).parents[2] / f"docs/{language}/families.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in FAMILIES if f"`{name}`" not in text] == []
