@@ -257,7 +257,7 @@ def _read_deepseek(given: Given, where: str) -> dict[str, Any]:
 
 def _write_deepseek(config: ModelConfig) -> dict[str, Any]:
     experts, latent = config.experts, config.latent
-    keys = {
+    return {
         "feed_forward_length": config.d_ff, "expert_count": experts.count,
         "expert_used_count": experts.active, "expert_feed_forward_length": experts.d_ff,
         "expert_shared_count": experts.shared_d_ff // experts.d_ff,
@@ -266,8 +266,9 @@ def _write_deepseek(config: ModelConfig) -> dict[str, Any]:
         # There, latent attention is one wide key head, shared by all.
         "attention.head_count_kv": 1, "attention.value_length": latent.kv_rank,
         "attention.key_length": latent.kv_rank + latent.rope_dim,
+        # Without this field, llama.cpp knows by the number of layers whether there is one.
+        "attention.q_lora_rank": latent.query_rank,
     }  # fmt: skip
-    return keys | ({"attention.q_lora_rank": latent.query_rank} if latent.query_rank else {})
 
 
 DEEPSEEK = ConfigPart(_read_deepseek, _write_deepseek)
