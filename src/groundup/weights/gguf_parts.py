@@ -51,6 +51,8 @@ def rope(*kinds: str, share: bool = False) -> ConfigPart:
     def write(config: ModelConfig) -> dict[str, Any]:
         scaling = config.rope_scaling
         keys = {"rope.freq_base": config.rope_theta, "rope.dimension_count": config.turned_dim}
+        if share and scaling.kind == "longrope":
+            return keys | _write_longrope(config, scaling)
         return keys | SCALINGS[scaling.kind](config, scaling)
 
     return ConfigPart(read, write)
@@ -130,9 +132,15 @@ def _write_longrope(config: ModelConfig, scaling: RopeScaling) -> dict[str, Any]
     }  # fmt: skip
 
 
+def _write_same(config: ModelConfig, scaling: RopeScaling) -> dict[str, Any]:
+    if scaling.short_factors != scaling.long_factors or attention_factor(scaling) != 1.0:
+        raise InputError("rope_scaling.kind longrope is Phi-3's")
+    return {STRETCH: scaling.short_factors}
+
+
 SCALINGS = {
     "none": lambda config, scaling: {}, "linear": _write_linear, "llama3": _write_llama3,
-    "yarn": _write_yarn, "longrope": _write_longrope,
+    "yarn": _write_yarn, "longrope": _write_same,
 }  # fmt: skip
 
 
