@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check bench clean
+.PHONY: quickstart quickstart-pretrained test check bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/groundup quickstart
+
+quickstart-pretrained: $(VENV)/installed
+	$(BIN)/groundup quickstart --pretrained
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --jaxtyping-packages=groundup,beartype.beartype

@@ -8,8 +8,8 @@ numbers are and how they are turned back into floats is the library's.
 import math
 import mmap
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,8 @@ ALIGNMENT = 32
 # The kinds of values, by their numbers: as `struct` and as numpy have them; 8 is text and 9 a list.
 NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 TEXT, LIST = 8, 9
-# The types of numbers that the library turns into floats, and those that need no turning.
+# The types of numbers that need no turning into floats.
 STRAIGHT = {"F32": np.float32, "F16": np.float16, "F64": np.float64, "BF16": np.int16}
-WHOLE = ("I8", "I16", "I32", "I64", "Q8_1", "Q8_K")
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,20 @@ def _tensor(
     return tensor
 
 
-def readable_types() -> list[str]:
-    """The types of numbers that `GGUFTensor.read` knows."""
-    return [kind.name for kind in GGMLQuantizationType if kind.name not in WHOLE]
+@cache
+def readable_types() -> tuple[str, ...]:
+    """The types of numbers that `GGUFTensor.read` knows: those that the library turns into floats."""
+    return tuple(kind.name for kind in GGMLQuantizationType if _is_readable(kind))
+
+
+def _is_readable(kind: GGMLQuantizationType) -> bool:
+    if kind.name in STRAIGHT:
+        return True
+    try:
+        dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)
+    except NotImplementedError:
+        return False
+    return True
 
 
 class _Reader:
