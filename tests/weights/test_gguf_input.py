@@ -13,7 +13,7 @@ from groundup.errors import GroundupError, InputError
 from groundup.weights.directory import find, load
 from groundup.weights.gguf import QUANTIZATIONS, read_gguf_config, write_gguf
 from groundup.weights.gguf_head import read_head, readable_types
-from tests.weights.test_gguf import LLAMA, random_model
+from tests.weights.test_gguf import CASES, LLAMA, random_model
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +110,27 @@ def test_a_misspelt_file_is_answered_with_the_nearest(whole: Path):
     assert f"did you mean {whole}" in str(error.value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.fixture(scope="module")
+def wholes(tokenizer, tmp_path_factory) -> list[bytes]:
+    """Whole files of several architectures."""
+    path = tmp_path_factory.mktemp("wholes") / "model.gguf"
+    files = []
+    for case in ("llama-3", "phi-3", "gemma-2", "gemma-3", "qwen3-moe", "deepseek-v2", "gpt2"):
+        write_gguf(random_model(CASES[case][1], tokenizer.vocab_size), tokenizer, path, "q8_0")
+        files.append(path.read_bytes())
+    return files
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_no_change_of_the_head_gives_anything_but_a_sentence(whole: Path, tmp_path: Path, data):
-    content = bytearray(whole.read_bytes())
+def test_no_change_of_the_head_gives_anything_but_a_sentence(
+    wholes: list[bytes], tmp_path: Path, data
+):
+    content = bytearray(data.draw(st.sampled_from(wholes)))
     head = content.index(b"tokenizer.ggml.tokens")
     info = content.index(b"token_embd.weight")
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(8, head + 40) | st.integers(info, info + 2000))
+        place = data.draw(st.integers(8, head + 40) | st.integers(info, info + 3000))
         content[place] = data.draw(st.integers(0, 255))
     path = tmp_path / "changed.gguf"
     path.write_bytes(content)
@@ -155,7 +168,17 @@ def test_every_type_is_read_as_the_library_reads_it(name: str, tmp_path: Path):
 def test_all_that_llama_cpps_users_share_is_read():
     legacy = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "MXFP4"}
     k_quants = {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"}
-    i_quants = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS"}
+    i_quants = {
+        "IQ1_S",
+        "IQ1_M",
+        "IQ2_XXS",
+        "IQ2_XS",
+        "IQ2_S",
+        "IQ3_XXS",
+        "IQ3_S",
+        "IQ4_NL",
+        "IQ4_XS",
+    }
     assert {*readable_types()} >= legacy | k_quants | i_quants
     assert not {*readable_types()} & {"I8", "I32", "Q8_K"}
 

@@ -18,8 +18,8 @@ from tests.weights.llama_cpp import differs_at_a_tie, greedy, serving
 STORY = (
     "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One "
     "day, she saw a big, red ball. She wanted to play with it, but it was too high.\nLily's mom said, "
-    "\"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She said, \"I want to "
-    'play with your ball, but I can\'t find it."\nLily was sad and didn\'t know what to do. She said, '
+    '"Lily, let\'s go to the park." Lily was sad and didn\'t know what to do. She said, "I want to '
+    "play with your ball, but I can't find it.\"\nLily was sad and didn't know what to do. She said, "
     "\"I'm sorry, Lily. I didn't know what to do.\"\nLily didn't want to help her mom, so she"
 )
 
@@ -43,22 +43,14 @@ def in_single_precision(source: Path, path: Path) -> Path:
 
 
 def test_smollm2s_answers_are_llama_cpps(smollm2: Path, tmp_path: Path):
-    # All twenty prompts of the issue's kind are in benchmarks/llama_cpp.py.
+    # With twenty prompts of 32 tokens in benchmarks/llama_cpp.py.
     model, tokenizer = load(smollm2)
     copy = in_single_precision(smollm2, tmp_path / "f32.gguf")
-    prompt = tokenizer.encode_prompt("Water boils when")
-    chat = tokenizer.encode_chat([{"role": "user", "content": "Name three colours."}], True)
-    with serving(copy, n_ctx=256) as llama_cpp:
-        for ids in (prompt, chat):
-            ours = greedy(model, ids, 12, tokenizer.end_ids)
-            assert not differs_at_a_tie(model, ids, ours, llama_cpp(ids, 12).ids)
-
-
-def test_smollm2_knows_the_capital_of_france(smollm2: Path):
-    said = command("generate", smollm2, "--prompt", "The capital of France is", "--temperature", 0,
-                   "--max-new-tokens", 4, "--json")  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    assert "Paris" in json.loads(said.stdout)["text"]
+    prompt = tokenizer.encode_prompt("The capital of France is")
+    ours = greedy(model, prompt, 8, tokenizer.end_ids)
+    assert "Paris" in tokenizer.decode(ours)
+    with serving(copy) as llama_cpp:
+        assert not differs_at_a_tie(model, prompt, ours, llama_cpp(prompt, 8).ids)
 
 
 def test_smollm2_chats_in_its_own_template_and_knows_when_it_is_done(smollm2: Path):

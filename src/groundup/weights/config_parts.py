@@ -237,9 +237,7 @@ GPT2_DROPOUT = ConfigPart(
     lambda config: dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout),
 )
 # The context under its oldest name, which llama.cpp's converter asks for.
-GPT2_CONTEXT = ConfigPart(
-    lambda given, where: {}, lambda config: {"n_ctx": config.context_length}
-)
+GPT2_CONTEXT = ConfigPart(lambda given, where: {}, lambda config: {"n_ctx": config.context_length})
 
 
 def _read_experts(given: Given, where: str) -> dict[str, Any]:

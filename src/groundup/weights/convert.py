@@ -88,7 +88,7 @@ def convert(
     wanted = logits(model, prompts)
     with _writing(out, to) as temporary:
         if to == "gguf":
-            write_gguf(model, tokenizer, temporary, precision, out.stem)
+            write_gguf(model, tokenizer, temporary, precision, path.stem)
             if precision != "f32":
                 round_as_stored(model, precision)
         else:
@@ -119,7 +119,9 @@ def probes(tokenizer: Tokenizer, model: GPT) -> Iterator[list[int]]:
     """Inputs of several lengths: ids spread over the vocabulary, and sentences."""
     config = model.config
     for length in LENGTHS:
-        spread = ((length + i) * 0.6180339887 % 1 for i in range(min(length, config.context_length)))
+        spread = (
+            (length + i) * 0.6180339887 % 1 for i in range(min(length, config.context_length))
+        )
         yield [int(place * config.vocab_size) for place in spread]
     for sentence in SENTENCES:
         yield tokenizer.encode_prompt(sentence)[: config.context_length]

@@ -188,22 +188,34 @@ def family_for(config: ModelConfig) -> Family | None:
 
 def not_covered(config: ModelConfig, rows: Iterable[Family], whose: str) -> InputError:
     """The error for a configuration that none of `rows` holds: which fields the nearest cannot."""
-    wanted, fields = flat(essence(config)), flat(config.model_dump())
-    others: dict[str, dict[str, Any]] = {}
+    held: dict[str, ModelConfig] = {}
     for row in rows:
         with suppress(InputError, CorruptFileError):
-            held = flat(essence(row.read(row.write(config), "")))
-            names = sorted({*wanted, *held})
-            others[row.model_type] = {n: held.get(n) for n in names if held.get(n) != wanted.get(n)}
-    nearest_row = min(others, key=lambda name: len(others[name]))
-    shown = {"layers": "layer_pattern", "rope_scaling": "rope_scaling.kind"}
-    names = [shown.get(name, name) for name in others[nearest_row]]
-    values = ", ".join(f"{name} {fields.get(name)!r}" for name in names)
+            held[row.model_type] = row.read(row.write(config), "")
+    lost = {name: _lost(config, back) for name, back in held.items()}
+    closest = min(lost, key=lambda name: len(lost[name]))
+    given, instead = (flat(one.model_dump()) for one in (config, held[closest]))
+    values, others = (
+        ", ".join(f"{name} {values[name]!r}" for name in lost[closest])
+        for values in (given, instead)
+    )
     return InputError(
         f"{whose} this: {values}", "the model's configuration",
-        f"the nearest is {nearest_row}; such a model must be trained without "
-        + ("it" if len(names) == 1 else "these"),
+        f"the nearest is {closest}, which has {others}: train a model with that",
     )  # fmt: skip
+
+
+def _lost(config: ModelConfig, back: ModelConfig) -> list[str]:
+    """The fields that became another model's on the way into a file and back."""
+    wanted, found = flat(essence(config)), flat(essence(back))
+    changed = {n for n in {*wanted, *found} if wanted.get(n) != found.get(n)}
+    tables = {"layers": "layer_pattern", "experts_in": "experts.", "rope_scaling": "rope_scaling."}
+    changed |= {tables[name] for name in changed & {*tables}}
+    given, instead = flat(config.model_dump()), flat(back.model_dump())
+    return [
+        name for name in given
+        if given[name] != instead[name] and (name in changed or f"{name.split('.')[0]}." in changed)
+    ]  # fmt: skip
 
 
 OURS = "groundup"

@@ -16,7 +16,7 @@ import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileType
 from torch import Tensor
 
-from groundup.errors import GroundupError, InputError, unknown
+from groundup.errors import CorruptFileError, GroundupError, InputError, unknown
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.gguf import add_gguf_tokenizer, read_gguf_tokenizer
@@ -32,6 +32,7 @@ QUANTIZATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 TYPES = {name: GGMLQuantizationType[name.upper()] for name in QUANTIZATIONS}
 # Matrices that llama.cpp computes with in single precision.
 PRECISE = (".ffn_gate_inp.weight", "position_embd.weight")
+MOST_EXPERTS = 4096
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 
@@ -40,8 +41,7 @@ EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 def read_gguf_config(path: Path) -> ModelConfig:
     """The configuration of a GGUF file, from its head."""
-    head = read_head(path)
-    return _architecture(head, path).read(_given(head), str(path))
+    return _described(read_head(path), path)[0]
 
 
 def read_gguf_tokenizer_of(path: Path) -> Tokenizer:
@@ -55,8 +55,8 @@ def read_gguf_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
     Raises `InputError` for an architecture or type that is not supported and `CorruptFileError` where
     tensors are cut, missing, too many or of a wrong shape."""
     head = read_head(path)
-    family = _architecture(head, path)
-    model, plan = blank(family.read(_given(head), str(path)), family)
+    config, family = _described(head, path)
+    model, plan = blank(config, family)
     known = readable_types()
 
     def ignored(name: str) -> bool:
@@ -66,19 +66,35 @@ def read_gguf_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
     return fill(model, plan, source, dtype)
 
 
-def _architecture(head: Head, path: Path) -> Family:
-    return architecture_of(str(head.fields.get("general.architecture")), str(path))
+def _described(head: Head, path: Path) -> tuple[ModelConfig, Family]:
+    family = architecture_of(str(head.fields.get("general.architecture")), str(path))
+    given = _given(head)
+    try:
+        # What would take forever to build is not begun.
+        for key, most in {"block_count": len(head.tensors), "expert_count": MOST_EXPERTS}.items():
+            if given.get(key, 0) > most:
+                raise CorruptFileError(
+                    f"{key} is {given[key]:,}, but there can be no more than {most:,}", str(path),
+                    "copy or convert the file again",
+                )  # fmt: skip
+        return family.read(given, str(path)), family
+    except (TypeError, ZeroDivisionError) as error:  # a text for a number, no heads
+        raise CorruptFileError(
+            f"the fields of the file do not fit together ({error})", str(path),
+            "copy or convert the file again",
+        ) from error  # fmt: skip
 
 
 def _given(head: Head) -> dict[str, Any]:
     """The fields of the architecture, without its name before them, and what tensors say."""
     prefix = f"{head.fields['general.architecture']}."
     fields = {n.removeprefix(prefix): v for n, v in head.fields.items() if n.startswith(prefix)}
-    tables = {n: head.tensors[n].read().float().tolist() for n in TABLES if n in head.tensors}
-    tables["tie_embeddings"] = OUTPUT not in head.tensors
+    for name in TABLES:
+        if name in head.tensors:
+            fields[name] = head.tensors[name].read().float().tolist()
     if EMBEDDING in head.tensors:
-        tables["vocab_size"] = head.tensors[EMBEDDING].shape[0]
-    return fields | tables
+        fields["vocab_size"] = head.tensors[EMBEDDING].shape[0]
+    return fields | {"tie_embeddings": OUTPUT not in head.tensors}
 
 
 # Writing
@@ -134,7 +150,9 @@ def write_gguf(
     described = {n: v for n, v in family.write(model.config).items() if v is not None}
     tables = {n: torch.tensor(described.pop(n)) for n in TABLES if n in described}
     del described["tie_embeddings"]  # an output matrix of its own says it
-    plan = [Planned(n, tuple(t.shape), TYPES["f32"], partial(lambda t: t, t)) for n, t in tables.items()]
+    plan = [
+        Planned(n, tuple(t.shape), TYPES["f32"], partial(lambda t: t, t)) for n, t in tables.items()
+    ]
     plan += planned(model, family, quantization)
     writer = GGUFWriter(None, family.model_type)
     _add_fields(writer, _general(model, quantization, name))

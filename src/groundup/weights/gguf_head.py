@@ -60,7 +60,13 @@ class GGUFTensor:
         quantization = GGMLQuantizationType[self.dtype]
         values, size = GGML_QUANT_SIZES[quantization]
         rows = numbers.reshape(-1, size * row_of_blocks(self.shape, values))
-        return torch.from_numpy(dequantize(rows, quantization)).view(self.shape)
+        try:
+            return torch.from_numpy(dequantize(rows, quantization)).view(self.shape)
+        except NotImplementedError:
+            raise InputError(
+                f"tensor {self.name!r} is stored as {self.dtype}", str(self.file),
+                f"supported: {', '.join(readable_types())}",
+            ) from None  # fmt: skip
 
 
 def row_of_blocks(shape: tuple[int, ...], values: int) -> int:
@@ -139,8 +145,8 @@ def _tensor(
             f"supported: {', '.join(readable_types())}",
         ) from None  # fmt: skip
     tensor = GGUFTensor(path, name, sizes[::-1], dtype, offset)  # the last axis comes first there
-    if sizes and sizes[0] % GGML_QUANT_SIZES[GGMLQuantizationType(kind)][0]:
-        raise ValueError(f"tensor {name!r} has rows of {sizes[0]}, but {dtype} is in blocks")
+    if not sizes or sizes[0] % GGML_QUANT_SIZES[GGMLQuantizationType(kind)][0]:
+        raise ValueError(f"tensor {name!r} of shape {sizes} is no whole number of {dtype} blocks")
     if offset % 4:
         raise ValueError(f"tensor {name!r} begins at byte {offset}")
     if offset + tensor.n_bytes > size:

@@ -4,7 +4,6 @@ Keys are without the name of the architecture before them. The tables of rotary 
 a file; here they stand among the fields, under their names.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,7 @@ SHORT, LONG, STRETCH = (
 )
 TABLES = (SHORT, LONG, STRETCH)
 TYPE, FACTOR, ORIGINAL, GROWTH = (
-    f"rope.scaling.{name}"
-    for name in ("type", "factor", "original_context_length", "attn_factor")
+    f"rope.scaling.{name}" for name in ("type", "factor", "original_context_length", "attn_factor")
 )
 # What llama.cpp's code has for YaRN, whatever a file says.
 BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}
@@ -92,7 +90,11 @@ def _read_stretch(given: Given) -> dict[str, Any]:
     factors = np.asarray(given[STRETCH], dtype=np.float64)
     theta = given.get("rope.freq_base", 10_000.0)
     for power in range(1, 24):
-        rule = {"kind": "llama3", "factor": float(factors.max()), "original_context_length": 2**power}
+        rule = {
+            "kind": "llama3",
+            "factor": float(factors.max()),
+            "original_context_length": 2**power,
+        }
         ours = _stretch(2 * len(factors), theta, RopeScaling(**rule))
         if np.allclose(ours, factors, rtol=1e-5, atol=0.0):
             return rule
@@ -203,7 +205,9 @@ def _read_heads(given: Given, where: str) -> dict[str, Any]:
 
 HEADS = ConfigPart(
     _read_heads,
-    lambda config: dict.fromkeys(("attention.key_length", "attention.value_length"), config.head_dim),
+    lambda config: dict.fromkeys(
+        ("attention.key_length", "attention.value_length"), config.head_dim
+    ),
 )
 
 
@@ -252,7 +256,9 @@ QWEN_EXPERTS = ConfigPart(
 def _read_deepseek(given: Given, where: str) -> dict[str, Any]:
     for key in ("expert_count", "expert_shared_count"):
         if not given.get(key):
-            raise InputError(f"{key} {given.get(key)} is not supported", where, "supported: 1 or more")
+            raise InputError(
+                f"{key} {given.get(key)} is not supported", where, "supported: 1 or more"
+            )
     return _read_experts(given, where) | {
         "n_kv_heads": given.get("attention.head_count"),
         "experts.shared_d_ff": given["expert_shared_count"] * given["expert_feed_forward_length"],
