@@ -118,8 +118,10 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def _system_error(error: Exception) -> int:
     """The system's number behind an error, 0 if there is none. torch.save hides it in the context of
-    a RuntimeError, safetensors in the text."""
+    a RuntimeError, safetensors in the text; numpy says how much it could write, and not why no more."""
     cause = error if isinstance(error, OSError) else error.__context__
+    if re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        return errno.ENOSPC
     if isinstance(cause, OSError):
         return cause.errno or 0
     found = re.search(r"\(os error (\d+)\)", str(error))

@@ -27,7 +27,8 @@ def test_help_answers_at_once():
 
 
 @pytest.mark.parametrize(
-    "verb", ["quickstart", "run", "pretrain", "evaluate", "generate", "chat", "inspect", "doctor"]
+    "verb",
+    ["quickstart", "run", "pretrain", "evaluate", "generate", "chat", "convert", "inspect", "doctor"],
 )
 def test_every_verb_has_help_with_an_example(verb: str):
     result = groundup(verb, "--help")

@@ -32,7 +32,9 @@ QUANTIZATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 TYPES = {name: GGMLQuantizationType[name.upper()] for name in QUANTIZATIONS}
 # Matrices that llama.cpp computes with in single precision.
 PRECISE = (".ffn_gate_inp.weight", "position_embd.weight")
-MOST_EXPERTS = 4096
+# No model has sizes above these.
+MOST = {"expert_count": 1 << 14, "context_length": 1 << 40}
+MOST_OF_ALL = 1 << 24
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 
@@ -69,20 +71,24 @@ def read_gguf_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
 def _described(head: Head, path: Path) -> tuple[ModelConfig, Family]:
     family = architecture_of(str(head.fields.get("general.architecture")), str(path))
     given = _given(head)
+    _check_sizes(given, {"block_count": len(head.tensors)} | MOST, path)
     try:
-        # What would take forever to build is not begun.
-        for key, most in {"block_count": len(head.tensors), "expert_count": MOST_EXPERTS}.items():
-            if given.get(key, 0) > most:
-                raise CorruptFileError(
-                    f"{key} is {given[key]:,}, but there can be no more than {most:,}", str(path),
-                    "copy or convert the file again",
-                )  # fmt: skip
         return family.read(given, str(path)), family
     except (TypeError, ZeroDivisionError) as error:  # a text for a number, no heads
         raise CorruptFileError(
             f"the fields of the file do not fit together ({error})", str(path),
             "copy or convert the file again",
         ) from error  # fmt: skip
+
+
+def _check_sizes(given: Mapping[str, Any], most: Mapping[str, int], path: Path) -> None:
+    """Refuses a model that would take all memory only to be described."""
+    for name, value in given.items():
+        if isinstance(value, int) and value > most.get(name, MOST_OF_ALL):
+            raise CorruptFileError(
+                f"{name} is {value:,}, but can be no more than {most.get(name, MOST_OF_ALL):,}",
+                str(path), "copy or convert the file again",
+            )  # fmt: skip
 
 
 def _given(head: Head) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from groundup.errors import CorruptFileError, InputError
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 ALIGNMENT = 32
+MOST_AXES = 4
 # The kinds of values, by their numbers: as `struct` and as numpy have them; 8 is text and 9 a list.
 NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 TEXT, LIST = 8, 9
@@ -61,12 +62,19 @@ class GGUFTensor:
         values, size = GGML_QUANT_SIZES[quantization]
         rows = numbers.reshape(-1, size * row_of_blocks(self.shape, values))
         try:
-            return torch.from_numpy(dequantize(rows, quantization)).view(self.shape)
+            with np.errstate(all="ignore"):
+                floats = dequantize(rows, quantization)
         except NotImplementedError:
             raise InputError(
                 f"tensor {self.name!r} is stored as {self.dtype}", str(self.file),
                 f"supported: {', '.join(readable_types())}",
             ) from None  # fmt: skip
+        if not np.isfinite(floats).all():
+            raise CorruptFileError(
+                f"tensor {self.name!r} holds what is no number", str(self.file),
+                "copy or download the file again",
+            )  # fmt: skip
+        return torch.from_numpy(floats).view(self.shape)
 
 
 def row_of_blocks(shape: tuple[int, ...], values: int) -> int:
@@ -120,7 +128,7 @@ def _head(reader: "_Reader", path: Path, size: int) -> Head:
             "join them with llama.cpp's llama-gguf-split --merge",
         )  # fmt: skip
     described = [
-        (reader.text(), reader.many("Q", reader.number("I")), *reader.many("IQ", 1))
+        (reader.text(), reader.many("Q", min(reader.number("I"), MOST_AXES)), *reader.many("IQ", 1))
         for _ in range(n_tensors)
     ]
     alignment = fields.get("general.alignment", ALIGNMENT)
@@ -145,7 +153,7 @@ def _tensor(
             f"supported: {', '.join(readable_types())}",
         ) from None  # fmt: skip
     tensor = GGUFTensor(path, name, sizes[::-1], dtype, offset)  # the last axis comes first there
-    if not sizes or sizes[0] % GGML_QUANT_SIZES[GGMLQuantizationType(kind)][0]:
+    if not math.prod(sizes) or not sizes or sizes[0] % GGML_QUANT_SIZES[GGMLQuantizationType(kind)][0]:
         raise ValueError(f"tensor {name!r} of shape {sizes} is no whole number of {dtype} blocks")
     if offset % 4:
         raise ValueError(f"tensor {name!r} begins at byte {offset}")
