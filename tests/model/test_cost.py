@@ -120,7 +120,9 @@ def test_the_parameters_of_any_configuration_are_those_of_the_model_part_by_part
     mixtures = [block.feed_forward for block in model.blocks
                 if isinstance(block.feed_forward, MixtureOfExperts)]  # fmt: skip
     assert counts["experts"] == sum(map(size, mixtures))
-    waiting = [expert for mixture in mixtures for expert in mixture.experts[config.experts.active :]]
+    waiting = [
+        expert for mixture in mixtures for expert in mixture.experts[config.experts.active :]
+    ]
     assert cost.active_parameter_count(config) == size(model) - sum(map(size, waiting))
 
 
@@ -148,7 +150,9 @@ def test_counting_draws_no_random_numbers():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "delta" not in kind and kind != "windows"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if "delta" not in kind and kind != "windows"]
+)
 def test_the_operations_of_a_whole_text_are_those_that_torch_counts(kind: str):
     model = small(KINDS[kind]).double()  # torch does not count the products of oneDNN
     counted = operations(lambda: model(torch.zeros(1, CONTEXT, dtype=torch.long)))

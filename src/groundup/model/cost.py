@@ -237,4 +237,7 @@ def _quarter(heads: int) -> int:
 def cache_lengths(config: ModelConfig) -> list[int]:
     """256, 1k, 4k, 16k, … tokens, and the context."""
     shorter = (256 * 4**n for n in range(20))
-    return [*(length for length in shorter if length < config.context_length), config.context_length]
+    return [
+        *(length for length in shorter if length < config.context_length),
+        config.context_length,
+    ]
