@@ -18,7 +18,7 @@ from groundup.model.config import LatentConfig, LayerKind, ModelConfig
 from groundup.model.gpt import GPT
 
 BYTES = 4
-PARTS = (
+PARTS: tuple[str, ...] = (
     "embedding", "position", "attention", "delta", "feed_forward", "experts", "norms", "head",
 )  # fmt: skip
 
@@ -109,7 +109,7 @@ def parameters(config: ModelConfig) -> dict[str, int]:
     """Trained numbers by part, over all layers. Tied embeddings are counted once, under
     `embedding`."""
     found = anatomy(config)
-    counts = dict.fromkeys(PARTS, 0)
+    counts: dict[str, int] = dict.fromkeys(PARTS, 0)
     for name, size in found.outside.items():
         counts[_part(name)] += size
     for layers in found.layers:

@@ -210,11 +210,11 @@ def _latent(config: ModelConfig, layers: Layers) -> Iterator[str]:
         f"{config.n_heads} heads; queries and keys {config.head_dim} wide, values {sizes.value_dim}"
     )
     yield (
-        f"keys and values made from {sizes.kv_rank} numbers per token, which are cached with one "
+        f"keys and values made from {sizes.kv_rank} normed numbers per token, which are cached with one "
         f"turned key of {sizes.rope_dim} for all heads"
     )
     if sizes.query_rank:
-        yield f"queries through {sizes.query_rank}"
+        yield f"queries through {sizes.query_rank} normed numbers"
     yield from _looking(config, layers)
     if config.bias:
         yield "biases where it narrows, and in the output"

@@ -5,7 +5,7 @@ from typing import Any
 
 from groundup import page
 from groundup.model import cost
-from groundup.model.config import ModelConfig
+from groundup.model.config import LayerKind, ModelConfig
 from groundup.model.diagram import diagram, sharing
 from groundup.model.drawing import STYLE, to_html
 
@@ -51,7 +51,7 @@ def figures(config: ModelConfig) -> dict[str, Any]:
 
 def remembers(config: ModelConfig) -> str:
     """What the layers keep of the past, in a few words: "GQA, 2 kv heads, window of 512"."""
-    kinds = {kind for kind, _ in cost.layers_alike(config)}
+    kinds: set[LayerKind] = {kind for kind, _ in cost.layers_alike(config)}
     said, latent = [], config.latent
     if kinds != {"linear"} and latent.kv_rank:
         said = ["MLA", f"{latent.kv_rank} + {latent.rope_dim} numbers"]
