@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
+from groundup.cli.main import run
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import save
 from tests.conftest import groundup
+from tests.weights.test_families import CASES, SMALL
 from tests.weights.test_stored import sparse
 
 MEASURED = """
@@ -103,7 +107,7 @@ def test_a_page_that_cannot_be_written_is_said_in_words(tmp_path: Path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "gbk"])
+@pytest.mark.parametrize("encoding", ["ascii", "gbk"])
 def test_a_terminal_without_box_characters_gets_others(
     encoding: str, directory: Path, tmp_path: Path
 ):
@@ -117,3 +121,21 @@ def test_a_terminal_without_box_characters_gets_others(
     shown = result.stdout.decode(encoding)
     assert "| RMSNorm" in shown and "O<-----+" in shown
     assert ("模型" in shown) == (encoding == "gbk")
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_any_family_is_counted_as_transformers_counts_it_by_its_config_alone(
+    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """In this process, as there are many."""
+    name, settings = CASES[family]
+    base = {"vocab_size": 96} if name == "GPT2Config" else SMALL
+    config = getattr(transformers, name)(**base | settings)
+    config.save_pretrained(tmp_path)
+    with torch.device("meta"):
+        theirs = transformers.AutoModelForCausalLM.from_config(config)
+    assert run(["inspect", str(tmp_path), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["parameters"] == sum(p.numel() for p in theirs.parameters())
+    assert run(["inspect", str(tmp_path)]) == 0
+    assert "no weights beside it" in capsys.readouterr().out

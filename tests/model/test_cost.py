@@ -108,7 +108,7 @@ def test_the_parameters_of_every_preset_are_those_of_the_model(name: str):
     assert cost.parameter_count(preset(name)) == size(without_memory(preset(name)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(CONFIGS)
 def test_the_parameters_of_any_configuration_are_those_of_the_model_part_by_part(
     config: ModelConfig,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from groundup.model.diagram import Block, Diagram, Part, Residual
 
 # Columns: the whole, the frames, and where the stream and its branches run.
-WIDTH, FRAME, STREAM, BRANCH = 88, 70, 6, 13
+WIDTH, FRAME, STREAM, BRANCH = 90, 70, 6, 13
 ASCII = str.maketrans("│─┌┐└┘┴┬├⊕◄×→²", "|-+++++++O<x>2")
 
 Line = tuple[str, str]

@@ -12,6 +12,7 @@ from groundup.model.drawing import STYLE, to_html
 Table = tuple[str, list[str], list[list[str]]]
 """(name, header, rows)."""
 
+NAMES = {"delta": "Gated DeltaNet", "feed_forward": "feed-forward"}
 WEIGHTS = {
     "weights": "weights in float32", "weights_float16": "weights in float16 or bfloat16",
     "weights_int8": "weights in 8 bits", "weights_int4": "weights in 4 bits",
@@ -54,7 +55,7 @@ def remembers(config: ModelConfig) -> str:
     kinds: set[LayerKind] = {kind for kind, _ in cost.layers_alike(config)}
     said, latent = [], config.latent
     if kinds != {"linear"} and latent.kv_rank:
-        said = ["MLA", f"{latent.kv_rank} + {latent.rope_dim} numbers"]
+        said = ["MLA", f"{latent.kv_rank:,} + {latent.rope_dim} numbers"]
     elif kinds != {"linear"}:
         short = sharing(config).split("(")[1].rstrip(")")
         said = [short, f"{config.n_kv_heads} kv head{'s' if config.n_kv_heads > 1 else ''}"]
@@ -90,7 +91,7 @@ def tables(config: ModelConfig) -> Iterator[Table]:
 
 def _parameter_rows(found: dict[str, Any]) -> list[list[str]]:
     total = found["parameters"]
-    counts = {name.replace("_", "-"): n for name, n in found["parameters_by_part"].items() if n}
+    counts = {NAMES.get(name, name): n for name, n in found["parameters_by_part"].items() if n}
     counts["in all"] = total
     if found["active_parameters"] < total:
         counts["of these at work on a token"] = found["active_parameters"]
