@@ -187,9 +187,11 @@ def test_a_token_costs_as_much_as_its_experts_not_as_all():
 
 @pytest.mark.parametrize("length", [1, 7, CONTEXT])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_cache_is_as_large_as_said(kind: str, length: int):
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_cache_is_as_large_as_said(kind: str, length: int, at_once: bool):
     model, cache = small(KINDS[kind]), Cache(length)
-    read(model, cache, torch.zeros(1, length, dtype=torch.long), [1] * length)
+    pieces = [length] if at_once else [1] * length
+    read(model, cache, torch.zeros(1, length, dtype=torch.long), pieces)
     buffers = [b for layer in cache.layers.values() for b in (layer.keys, layer.values)]
     held = sum(t.numel() * t.element_size() for t in (*buffers, *cache.states.values()))
     assert cost.cache_bytes(model.config, length) == held

@@ -188,8 +188,7 @@ def memory_bytes(config: ModelConfig, length: int | None = None) -> dict[str, in
 
 def cache_bytes(config: ModelConfig, length: int | None = None) -> int:
     """Bytes that generation keeps, in single precision, of a text of `length` tokens (default: the
-    context) that came one by one. A prompt is read at once, and its tokens stand in the cache of a
-    window layer beside the window, up to `length`."""
+    context)."""
     tokens = config.context_length if length is None else length
     layers = layers_alike(config).items()
     return BYTES * sum(len(numbers) * _kept(config, kind, tokens) for (kind, _), numbers in layers)
@@ -205,7 +204,7 @@ def _kept(config: ModelConfig, kind: LayerKind, length: int) -> int:
         return (latent.kv_rank + latent.rope_dim) * length
     # A window is kept twice over, so that it moves to the front only now and then.
     sight = window(config, kind)
-    tokens = length if sight is None else min(2 * sight + 1, length)
+    tokens = length if sight is None else min(2 * sight, length)
     return 2 * config.n_kv_heads * config.head_dim * tokens + config.short_conv * config.d_model
 
 

@@ -20,7 +20,7 @@ WEIGHTS = {
 }  # fmt: skip
 NOTE = (
     "The cache of a window holds it twice over, so that what is left of it moves to the front only now "
-    "and then; a prompt that is read at once stands there beside it."
+    "and then."
 )
 TABLES = """
 table { display: block; overflow-x: auto }
