@@ -91,7 +91,9 @@ def tables(config: ModelConfig) -> Iterator[Table]:
 
 def _parameter_rows(found: dict[str, Any]) -> list[list[str]]:
     total = found["parameters"]
-    counts = {NAMES.get(name, name): n for name, n in found["parameters_by_part"].items() if n}
+    counts: dict[str, int] = {
+        NAMES.get(name, name): n for name, n in found["parameters_by_part"].items() if n
+    }
     counts["in all"] = total
     if found["active_parameters"] < total:
         counts["of these at work on a token"] = found["active_parameters"]
