@@ -91,9 +91,8 @@ def tables(config: ModelConfig) -> Iterator[Table]:
 
 def _parameter_rows(found: dict[str, Any]) -> list[list[str]]:
     total = found["parameters"]
-    counts: dict[str, int] = {
-        NAMES.get(name, name): n for name, n in found["parameters_by_part"].items() if n
-    }
+    parts: dict[str, int] = found["parameters_by_part"]
+    counts = {NAMES.get(name, name): count for name, count in parts.items() if count}
     counts["in all"] = total
     if found["active_parameters"] < total:
         counts["of these at work on a token"] = found["active_parameters"]
