@@ -365,7 +365,7 @@ def _framing_fields(tokenizer: Tokenizer) -> dict[str, Any]:
         ids["eot_token_id"] = of_turns[0]
     if tokenizer.begin_ids:
         ids["bos_token_id"] = tokenizer.begin_ids[-1]
-    fields = {KEY + key: id_ for key, id_ in ids.items()}
+    fields: dict[str, Any] = {KEY + key: id_ for key, id_ in ids.items()}
     fields[f"{KEY}add_bos_token"] = bool(tokenizer.begin_ids)
     if tokenizer.chat_template is not None:
         fields["tokenizer.chat_template"] = tokenizer.chat_template
