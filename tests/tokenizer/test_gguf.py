@@ -123,6 +123,9 @@ def test_loaded_tokenizers_written_as_gguf_give_their_ids(make, tmp_path: Path):
     ]  # llama.cpp does not compose: Qwen does
     with serving(write_model(tmp_path / "loaded.gguf", ours)) as llama_cpp:
         assert_the_same_ids(ours, llama_cpp, texts)
+    again = read_gguf_tokenizer(gguf_tokenizer_fields(ours))
+    assert [again.encode_prompt(text) for text in texts] == [*map(ours.encode_prompt, texts)]
+    assert set(again.end_ids) == set(ours.end_ids)
 
 
 def test_sentencepiece_written_as_gguf_gives_its_ids(tmp_path: Path):

@@ -317,6 +317,8 @@ def _patterns(pre_tokenizer: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _piece_fields(pieces: dict[int, Piece], prefix: bool) -> dict[str, Any]:
+    """Those of pieces with scores. llama.cpp puts the prefix after every special token, whatever the
+    model wants; that only ever makes a difference right after one."""
     if not any(piece.type == BYTE for piece in pieces.values()):
         raise _not_in_llama_cpp("pieces without the 256 bytes")
     return {f"{KEY}model": "llama", f"{KEY}pre": "default",
