@@ -7,6 +7,7 @@ https://lwn.net/Articles/457667/ (write, fsync, rename, fsync the directory).
 
 import contextlib
 import errno
+import json
 import os
 import re
 import shutil
@@ -56,6 +57,11 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
             _sync_directory(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """JSON that a person can read, inside a directory that is being written."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _swap_in(new: Path, path: Path) -> None:

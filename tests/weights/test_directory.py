@@ -32,7 +32,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(model, tokenizer, tmp_pat
     whole = load_file(path)
     head = whole.pop("head.weight")
     for weights, said in (
-        (whole | {"heads.weight": head}, "nearest name there is 'heads.weight'"),
+        (whole | {"heads.weight": head}, "'heads.weight' for 'head.weight'"),
         (whole | {"head.weight": head[:5].clone()}, "shape"),
         (whole | {"head.weight": head, "extra": head.clone()}, "extra"),
     ):

@@ -18,6 +18,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.layers import NoConvolution, ShortConvolution, qk_norm
 from groundup.model.linear import Linear
 from groundup.model.places import Places
+from groundup.model.positions import score_scale
 
 
 class Attention(nn.Module):
@@ -101,11 +102,11 @@ def attend_step_by_step(
 
 def attention_kernel(config: ModelConfig) -> Callable[..., Tensor]:
     """The way to attend that the config asks for: (q, k, v, mask, dropout) → mixed values."""
+    scale = config.attention_scale or config.head_dim**-0.5
+    scale *= score_scale(config.rope_scaling)
     if config.attention_softcap is None:
-        return partial(attend, scale=config.attention_scale)
-    return partial(
-        attend_step_by_step, scale=config.attention_scale, softcap=config.attention_softcap
-    )
+        return partial(attend, scale=scale)
+    return partial(attend_step_by_step, scale=scale, softcap=config.attention_softcap)
 
 
 def causal_mask(time: int, total: int, device: torch.device) -> Bool[Tensor, "time total"]:

@@ -33,25 +33,25 @@ class GatedDeltaNet(nn.Module):
         value_width = sizes.n_value_heads * sizes.value_dim
         self.widths = [key_width, key_width, value_width]
         self.group = sizes.n_value_heads // sizes.n_key_heads
-        self.query = Linear(config.d_model, key_width, bias=False)
-        self.key = Linear(config.d_model, key_width, bias=False)
-        self.value = Linear(config.d_model, value_width, bias=False)
+        self.memory_query = Linear(config.d_model, key_width, bias=False)
+        self.memory_key = Linear(config.d_model, key_width, bias=False)
+        self.memory_value = Linear(config.d_model, value_width, bias=False)
         self.gate = Linear(config.d_model, value_width, bias=False)
         self.write = Linear(config.d_model, sizes.n_value_heads, bias=False)
         self.fade = Linear(config.d_model, sizes.n_value_heads, bias=False)
         self.fade_bias = nn.Parameter(torch.ones(sizes.n_value_heads))
         # How fast each head forgets, as a logarithm; spread over slow and fast heads, as in Mamba.
         self.fade_rate = nn.Parameter(torch.linspace(0.5, 16, sizes.n_value_heads).log())
-        self.convolution = nn.Parameter(torch.empty(sum(self.widths), sizes.conv_width))
+        self.convolution = nn.Parameter(torch.empty(sum(self.widths), 1, sizes.conv_width))
         nn.init.uniform_(self.convolution, -(sizes.conv_width**-0.5), sizes.conv_width**-0.5)
         self.norm = RMSNorm(sizes.value_dim, config.norm_epsilon)
-        self.output = Linear(value_width, config.d_model, bias=False)
+        self.read_out = Linear(value_width, config.d_model, bias=False)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:
         x = places.blank_padding(x)
-        mixed = torch.cat([self.query(x), self.key(x), self.value(x)], dim=-1)
+        mixed = torch.cat([self.memory_query(x), self.memory_key(x), self.memory_value(x)], dim=-1)
         q, k, v = self._with_neighbours(mixed, places).split(self.widths, dim=-1)
         q, k = (self._heads(part, self.key_dim, self.group) for part in (q, k))
         v = self._heads(v, self.value_dim, 1)
@@ -62,20 +62,20 @@ class GatedDeltaNet(nn.Module):
         read, memory = delta_rule(unit(q), unit(k), v, write, fade.transpose(1, 2), memory)
         places.keep(self.layer, "memory", memory)
         gate = F.silu(self.gate(x)).unflatten(-1, (-1, self.value_dim))
-        return self.output((self.norm(read.transpose(1, 2)) * gate).flatten(2))
+        return self.read_out((self.norm(read.transpose(1, 2)) * gate).flatten(2))
 
     def _with_neighbours(
         self, mixed: Float[Tensor, "batch time width"], places: Places
     ) -> Float[Tensor, "batch time width"]:
         """A causal convolution over the last few tokens, channel by channel."""
-        past = self.convolution.shape[1] - 1
+        past = self.convolution.shape[-1] - 1
         before = mixed.new_zeros(len(mixed), past, mixed.shape[-1])
         joined = torch.cat([places.recall(self.layer, "inputs", before), mixed], dim=1)
         places.keep(self.layer, "inputs", joined[:, joined.shape[1] - past :])
         channels = joined.transpose(1, 2)
-        return F.silu(
-            F.conv1d(channels, self.convolution[:, None], groups=channels.shape[1])
-        ).transpose(1, 2)
+        return F.silu(F.conv1d(channels, self.convolution, groups=channels.shape[1])).transpose(
+            1, 2
+        )
 
     @staticmethod
     def _heads(x: Tensor, width: int, group: int) -> Float[Tensor, "batch heads time width"]:

@@ -174,7 +174,7 @@ def initialize(model: GPT) -> None:
     config = model.config
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not model.head:
-            adds_to_stream = name.endswith((".output", ".down"))
+            adds_to_stream = name.endswith((".output", ".down", ".read_out"))
             _initialize_linear(module, config, adds_to_stream)
     if config.initialization == "zero-residual":
         for module in model.modules():

@@ -6,6 +6,8 @@ The cache holds `kv_rank + rope_dim` numbers per token and layer, where grouped-
 query, and one key that all heads share, for itself.
 """
 
+from collections import OrderedDict
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -59,8 +61,9 @@ def query_projection(config: ModelConfig) -> nn.Module:
     width, rank = config.n_heads * config.head_dim, config.latent.query_rank
     if rank == 0:
         return Linear(config.d_model, width, bias=False)
-    return nn.Sequential(
-        Linear(config.d_model, rank, bias=config.bias),
-        norm(config, rank),
-        Linear(rank, width, bias=False),
-    )
+    narrow = {
+        "compress": Linear(config.d_model, rank, bias=config.bias),
+        "norm": norm(config, rank),
+        "expand": Linear(rank, width, bias=False),
+    }
+    return nn.Sequential(OrderedDict(narrow))

@@ -188,6 +188,13 @@ def attention_factor(scaling: RopeScaling) -> float:
     return yarn_scale(scaling.factor)
 
 
+def score_scale(scaling: RopeScaling) -> float:
+    """What all attention scores are multiplied by, in DeepSeek's version of YaRN."""
+    if scaling.kind != "yarn" or not scaling.mscale_all_dim:
+        return 1.0
+    return yarn_scale(scaling.factor, scaling.mscale_all_dim) ** 2
+
+
 def additive_position(config: ModelConfig) -> nn.Module:
     """The part that is added to the embeddings."""
     schemes = {"learned": LearnedPosition, "sinusoidal": SinusoidalPosition}

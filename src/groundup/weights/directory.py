@@ -1,46 +1,49 @@
-"""Saving and loading model directories."""
+"""Saving and loading model directories: ours and those of every family in `families.py`."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from groundup.errors import CorruptFileError, InputError, nearest, no_such, unknown
-from groundup.files import atomic_directory
+from groundup.errors import InputError, no_such
+from groundup.files import atomic_directory, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
-from groundup.tokenizer.files import read_json
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights import huggingface
 
-MODEL_TYPE = "groundup"
 
+def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
+    """Write `model` and its `tokenizer` as a model directory, replacing one that stood there.
 
-def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> None:
-    """Write `model` and its `tokenizer` as a model directory, replacing one that stood there."""
+    Where a family of Hugging Face's covers the configuration, in that family's layout, so that
+    `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. Returns the
+    `model_type`."""
     with atomic_directory(directory) as folder:
-        described = {"model_type": MODEL_TYPE, "architectures": ["GPT"], "dtype": "float32"}
-        _write_json(folder / "config.json", described | model.config.model_dump())
         ends = {"eos_token_id": sorted(tokenizer.end_ids)}
-        _write_json(folder / "generation_config.json", ends)
+        write_json(folder / "generation_config.json", ends)
         tokenizer.save(folder)
-        # A tied output matrix is the embedding, so named_parameters has it once.
-        weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        return huggingface.write_model(model, folder, {"eos_token_id": tokenizer.end_of_text_id})
 
 
-def load(source: str | Path) -> tuple[GPT, Tokenizer]:
+def load(source: str | Path, dtype: torch.dtype = torch.float32) -> tuple[GPT, Tokenizer]:
     """The model and tokenizer of a model directory, or of a Hugging Face hub id.
 
     Raises `InputError` where `source` is no model directory or of an unsupported kind, and
     `CorruptFileError` where its weights are cut or do not fit its config.
     """
     directory = find(source)
-    return load_model(directory), Tokenizer.load(directory)
+    tokenizer = Tokenizer.load(directory)
+    config = read_config(directory)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
+            f"{config.vocab_size}",
+            str(directory), "use the tokenizer that the model was trained with",
+        )  # fmt: skip
+    return load_model(directory, dtype), tokenizer
 
 
 def find(source: str | Path) -> Path:
@@ -49,9 +52,7 @@ def find(source: str | Path) -> Path:
     if (directory / "config.json").is_file():
         return directory
     if directory.is_dir():
-        inside = sorted(path.parent for path in directory.glob("**/config.json"))
-        hint = f"did you mean {inside[0]}?" if inside else "train or convert one first"
-        raise InputError("this folder is not a model directory: no config.json", str(source), hint)
+        raise _no_config(directory)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not directory.parent.is_dir():
         return _download(str(source))
     if directory.is_file():
@@ -60,9 +61,21 @@ def find(source: str | Path) -> Path:
     raise no_such("model directory", directory, siblings)
 
 
+def _no_config(directory: Path) -> InputError:
+    if (directory / "hparams.json").is_file() or any(directory.glob("*.ckpt.index")):
+        return InputError(
+            "this is GPT-2's original TensorFlow checkpoint", str(directory),
+            "use the same weights as safetensors: openai-community/gpt2 on the Hugging Face hub",
+        )  # fmt: skip
+    inside = sorted(path.parent for path in directory.glob("**/config.json"))
+    hint = f"did you mean {inside[0]}?" if inside else "train or convert one first"
+    return InputError("this folder is not a model directory: no config.json", str(directory), hint)
+
+
 def _download(hub_id: str) -> Path:
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors"]))
+        patterns = ["*.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja"]
+        return Path(snapshot_download(hub_id, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises many kinds, and none is our bug
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -74,33 +87,12 @@ def _download(hub_id: str) -> Path:
 
 def read_config(directory: Path) -> ModelConfig:
     """The `ModelConfig` of a model directory."""
-    path = directory / "config.json"
-    fields = read_json(path)
-    kind = fields.pop("model_type", None)
-    if kind != MODEL_TYPE:
-        raise unknown("model_type", str(kind), [MODEL_TYPE], str(path))
-    known = {name: value for name, value in fields.items() if name in ModelConfig.model_fields}
-    return ModelConfig.parse(known, str(path))
+    return huggingface.read_config(directory / "config.json")[0]
 
 
-def load_model(directory: Path) -> GPT:
+def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
     """The model of a model directory, ready for use (dropout off)."""
-    config = read_config(directory)
-    path = directory / "model.safetensors"
-    try:
-        weights = load_file(path)
-    except FileNotFoundError:
-        raise InputError("the weights are missing", str(path), "copy the folder again") from None
-    except SafetensorError as error:
-        raise CorruptFileError(
-            f"the weights are cut or changed ({error})", str(path), "copy or save the model again"
-        ) from None
-    with torch.device("meta"):  # no memory, no initialisation: the weights are put in whole
-        model = GPT(config)
-    _check_fit(model, weights, path)
-    model.load_state_dict(weights, strict=False, assign=True)
-    model.tie_weights()
-    return model.eval()
+    return huggingface.read_model(directory, dtype)
 
 
 def weights_checksum(directory: Path) -> str:
@@ -110,27 +102,3 @@ def weights_checksum(directory: Path) -> str:
         with path.open("rb") as file:
             checksum.update(hashlib.file_digest(file, "blake2b").digest())
     return checksum.hexdigest()
-
-
-def _check_fit(model: GPT, weights: dict[str, torch.Tensor], path: Path) -> None:
-    wanted = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    for name, shape in wanted.items():
-        if name not in weights:
-            close = nearest(name, set(weights) - set(wanted))
-            hint = f"the nearest name there is {close!r}" if close else None
-            raise CorruptFileError(f"tensor {name!r} is missing", str(path), hint)
-        if tuple(weights[name].shape) != shape:
-            raise CorruptFileError(
-                f"tensor {name!r} has shape {tuple(weights[name].shape)}, "
-                f"but the config asks for {shape}",
-                str(path),
-                "use the config.json that was saved with these weights",
-            )
-    extra = sorted(set(weights) - set(wanted))
-    if extra:
-        raise CorruptFileError(f"tensors that the config does not know: {', '.join(extra[:5])}",
-                               str(path), "use the config.json saved with these weights")  # fmt: skip
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
