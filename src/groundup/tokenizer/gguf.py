@@ -178,7 +178,7 @@ def _read_pieces(fields: Fields) -> list[Piece]:
     if UNKNOWN not in types:  # SentencePiece must have one
         types[fields.get(f"{KEY}unknown_token_id", 0)] = UNKNOWN
     return [
-        Piece(token or f"[EMPTY_{id_}]", float(score), type_)
+        Piece(token.replace(" ", SPACE) or f"[EMPTY_{id_}]", float(score), type_)
         for id_, (token, score, type_) in enumerate(zip(tokens, scores, types, strict=True))
     ]
 
@@ -196,6 +196,12 @@ def _settings(fields: Fields) -> dict[str, Any]:
         config |= {"tokenizer_class": "LlamaTokenizer", "legacy": True}
         config["bos_token"] = tokens[fields.get(f"{KEY}bos_token_id", 1)]
         config["eos_token"] = tokens[fields.get(f"{KEY}eos_token_id", 2)]
+        types = fields.get(f"{KEY}token_type", [])
+        config["added_tokens_decoder"] = {
+            str(id_): {"content": tokens[id_]}
+            for id_, type_ in enumerate(types)
+            if type_ == USER_DEFINED
+        }
     if template := fields.get("tokenizer.chat_template"):
         config["chat_template"] = template
     ends = [fields.get(f"{KEY}{key}_token_id") for key in ("eos", "eot", "eom")]
@@ -337,18 +343,18 @@ def _pieces_of_merges(vocabulary: LibraryVocabulary) -> dict[int, Piece]:
             pieces[id_] = Piece(piece.text, 0.0, BYTE)
         elif piece.text == model.get("unk_token"):
             pieces[id_] = Piece(piece.text, 0.0, UNKNOWN)
-        elif piece.type == USER_DEFINED:
-            pieces[id_] = Piece(piece.text.replace(" ", SPACE), 0.0, USER_DEFINED)
     return pieces
 
 
 def _token_lists(pieces: Mapping[int, Piece], vocab_size: int | None) -> dict[str, Any]:
     size = vocab_size or max(pieces) + 1
     listed = [pieces.get(id_, Piece(f"[PAD{id_}]", 0.0, UNUSED)) for id_ in range(size)]
-    if len({piece.text for piece in listed}) < size:
+    # llama.cpp finds user-defined tokens in the text itself, before it writes "▁" for space.
+    texts = [p.text.replace(SPACE, " ") if p.type == USER_DEFINED else p.text for p in listed]
+    if len(set(texts)) < size:
         raise InputError("two tokens are spelled alike, which a GGUF file cannot say")
     return {
-        f"{KEY}tokens": [piece.text for piece in listed],
+        f"{KEY}tokens": texts,
         f"{KEY}scores": [piece.score for piece in listed],
         f"{KEY}token_type": [piece.type for piece in listed],
     }
