@@ -160,13 +160,10 @@ def _beginning(fields: Fields) -> dict[str, Any] | None:
         return None
     id_ = fields[f"{KEY}bos_token_id"]
     token = fields[f"{KEY}tokens"][id_]
-    bos, text = (
-        {"SpecialToken": {"id": token, "type_id": 0}},
-        {"Sequence": {"id": "A", "type_id": 0}},
-    )
-    other = {"Sequence": {"id": "B", "type_id": 1}}
+    bos = {"SpecialToken": {"id": token, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
     return {
-        "type": "TemplateProcessing", "single": [bos, text], "pair": [bos, text, other],
+        "type": "TemplateProcessing", "single": [bos, first], "pair": [bos, first, second],
         "special_tokens": {token: {"id": token, "ids": [id_], "tokens": [token]}},
     }  # fmt: skip
 
@@ -234,8 +231,9 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
         case _:
             raise _not_in_llama_cpp("a vocabulary of characters")
     pieces: dict[int, Piece] = fields.pop("pieces")
-    pieces |= {id_: Piece(token, 0.0, CONTROL) for token, id_ in tokenizer.special_tokens.items()
-               if id_ not in pieces or pieces[id_].type != UNKNOWN}  # fmt: skip
+    for token, id_ in tokenizer.special_tokens.items():
+        if id_ not in pieces or pieces[id_].type not in (UNKNOWN, USER_DEFINED):
+            pieces[id_] = Piece(token, 0.0, CONTROL)
     return fields | _token_lists(pieces, vocab_size) | _framing_fields(tokenizer)
 
 
@@ -299,7 +297,9 @@ def _library_fields(vocabulary: LibraryVocabulary) -> dict[str, Any]:
 
 
 def _pieces(vocabulary: LibraryVocabulary, scores: Mapping[str, float]) -> dict[int, Piece]:
-    added = {token["content"] for token in vocabulary.content["added_tokens"]}
+    added = {
+        token["content"] for token in vocabulary.content["added_tokens"] if not token["special"]
+    }
     spelled = vocabulary.beginning.get_vocab(with_added_tokens=True)
     return {
         id_: Piece(text, scores.get(text, 0.0), USER_DEFINED if text in added else NORMAL)
