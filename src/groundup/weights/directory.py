@@ -13,6 +13,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights import huggingface
+from groundup.weights.families import Family
 
 
 def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
@@ -88,6 +89,11 @@ def _download(hub_id: str) -> Path:
 def read_config(directory: Path) -> ModelConfig:
     """The `ModelConfig` of a model directory."""
     return huggingface.read_config(directory / "config.json")[0]
+
+
+def find_family(directory: Path) -> Family | None:
+    """The family that a model directory is of; None for groundup's own kind."""
+    return huggingface.read_config(directory / "config.json")[1]
 
 
 def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
