@@ -168,8 +168,11 @@ def test_a_damaged_file_is_said_to_be_damaged(content: str, tmp_path: Path):
         Tokenizer.load(tmp_path)
 
 
-def test_an_unsupported_model_type_is_named(tmp_path: Path):
-    content = {"model": {"type": "Unigram"}, "added_tokens": [], "normalizer": None}
+def test_an_unsupported_decoder_is_named(tmp_path: Path):
+    content = {
+        "model": {"type": "WordPiece", "unk_token": "?", "vocab": {"?": 0}}, "added_tokens": [],
+        "normalizer": None, "pre_tokenizer": None, "decoder": {"type": "WordPiece"},
+    }  # fmt: skip
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="Unigram"):
+    with pytest.raises(InputError, match="WordPiece"):
         Tokenizer.load(tmp_path)

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     sampling = SamplingConfig.parse(given, "command line")
     model, tokenizer = load(parsed.model)
     prompt = standard_input() if parsed.prompt is None else parsed.prompt
-    completion = Completion(tokenizer.encode(prompt))
+    completion = Completion(tokenizer.encode_prompt(prompt))
     began = time.perf_counter()
     for piece in complete(Engine(model), tokenizer, completion, sampling, parsed.stop):
         if not parsed.json:

@@ -40,7 +40,7 @@ def complete_loop(model: GPT, tokenizer: Tokenizer, sampling: SamplingConfig | N
     for said in _lines():
         sys.stdout.write(said)
         try:
-            completion = Completion(tokenizer.encode(said))
+            completion = Completion(tokenizer.encode_prompt(said))
             _print_pieces(complete(engine, tokenizer, completion, sampling), strip=False)
         except InputError as error:
             print(f"\nerror: {error}", file=sys.stderr)

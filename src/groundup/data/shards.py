@@ -70,11 +70,11 @@ def write_routed(
     """`write_shards` for pieces whose split is known, into a folder that exists."""
     dtype = _dtype(tokenizer)
 
+    def encoded(piece: Piece) -> list[int]:
+        return tokenizer.encode(piece.text, allow_special, begins=piece.starts_document)
+
     def encode(batch: list[Routed]) -> list[tuple[Split, Piece, np.ndarray]]:
-        return [
-            (split, piece, np.asarray(tokenizer.encode(piece.text, allow_special), dtype))
-            for split, piece in batch
-        ]
+        return [(split, piece, np.asarray(encoded(piece), dtype)) for split, piece in batch]
 
     with contextlib.ExitStack() as opened:
         writers = {split: _Writer(folder, split, tokenizer, opened) for split in SPLITS}

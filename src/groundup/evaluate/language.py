@@ -38,19 +38,22 @@ class LanguageScore:
 
 @torch.inference_mode()
 def score_language(
-    model: GPT, windows: Iterable[Int[ndarray, " window"]], bytes_per_token: float
+    model: GPT,
+    windows: Iterable[Int[ndarray, " window"]],
+    bytes_per_token: float,
+    given: int = 1,
 ) -> LanguageScore:
-    """Score the targets of `windows` (each one's ids after its first). The text is taken to have
-    `bytes_per_token` bytes for each."""
+    """Score the targets of `windows` (each one's ids after the first, or after those `given`). The
+    text is taken to have `bytes_per_token` bytes for each."""
     was_training = model.training
     model.eval()
     device = model.embedding.weight.device
     nats, tokens = 0.0, 0
     for group in _same_length(windows, 16):
         ids = torch.stack([torch.from_numpy(window) for window in group]).to(device)
-        hidden = model.hidden(ids[:, :-1]).flatten(0, 1)
+        hidden = model.hidden(ids[:, :-1])[:, given - 1 :].flatten(0, 1)
         head = model.head
-        losses = token_losses(hidden, head.weight, ids[:, 1:].flatten(), head.softcap)
+        losses = token_losses(hidden, head.weight, ids[:, given:].flatten(), head.softcap)
         nats += losses.double().sum().item()
         tokens += losses.numel()
     model.train(was_training)

@@ -36,7 +36,7 @@ def stream(
 ) -> Iterator[str]:
     """`generate`, piece by piece as it is made."""
     sampling = SamplingConfig.parse(settings, "generation settings")
-    completion = Completion(tokenizer.encode(prompt))
+    completion = Completion(tokenizer.encode_prompt(prompt))
     return complete(Engine(model), tokenizer, completion, sampling, stop)
 
 
@@ -52,7 +52,7 @@ def complete(
     Ends at a special token such as the end of the text, or before a `stop` string; pieces never
     hold half a character, nor a beginning that may yet become a stop string.
     """
-    decoder = tokenizer.decode_stream()
+    decoder = tokenizer.decode_stream(after=completion.prompt_token_ids)
     ends = frozenset(tokenizer.end_ids)
     held = ""
     for token in engine.stream(completion.prompt_token_ids, sampling, ends):

@@ -52,9 +52,11 @@ def read_scores(run: RunDirectory) -> dict[str, LanguageScore]:
 
 
 def score_file(model: GPT, tokenizer: Tokenizer, path: str) -> LanguageScore:
-    """Loss and bits per byte of a file's text under a model."""
+    """Loss and bits per byte of a file's text under a model, which reads each window of it as a text
+    of its own: a model that begins its texts with a token has it before each."""
     with tempfile.TemporaryDirectory() as folder:
         write_shards([], tokenizer, Path(folder) / "data", read_pieces([path]))
         tokens = open_shards(Path(folder) / "data", "validation")
-        windows = evaluation_windows(tokens, model.config.context_length)
-        return score_language(model, windows, tokens.bytes_per_token)
+        begin = tokenizer.begin_ids
+        windows = evaluation_windows(tokens, model.config.context_length, begin_ids=begin)
+        return score_language(model, windows, tokens.bytes_per_token, max(1, len(begin)))

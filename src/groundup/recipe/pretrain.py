@@ -229,7 +229,7 @@ def _write_summary(run: Run, score: LanguageScore | None, windows: MixedWindows,
 
 def _check_prompt(prompt: str, tokenizer: Tokenizer, context_length: int) -> None:
     """Before the training, not in its first evaluation."""
-    length = len(tokenizer.encode(prompt))
+    length = len(tokenizer.encode_prompt(prompt))
     if length > context_length:
         raise InputError(
             f"the prompt has {length} tokens, but this model looks at no more than {context_length}",

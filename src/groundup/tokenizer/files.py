@@ -2,129 +2,168 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError
 from groundup.tokenizer.bpe import Merges
+from groundup.tokenizer.library import LibraryVocabulary
+from groundup.tokenizer.ranks import is_rank_file, read_ranks
+from groundup.tokenizer.sentence_piece import SentencePieceVocabulary
+from groundup.tokenizer.spelling import (
+    CHARACTER_TO_BYTE,
+    GPT2_PATTERN,
+    from_printable,
+    isolating,
+)
 from groundup.tokenizer.vocabulary import CharacterVocabulary, MergeVocabulary, Vocabulary
 
-GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+Files = Mapping[str, bytes]
+"""The files of a tokenizer, by their names inside its directory."""
+# What `read_files` reads; the settings and templates are explained in framing.py.
+NAMES = (
+    "tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "*.tiktoken", "tiktoken.model",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "generation_config.json", "chat_template.jinja", "chat_templates/*.jinja",
+)  # fmt: skip
 
 
-def byte_characters() -> dict[int, str]:
-    """GPT-2's printable stand-in for each byte (Radford et al. 2019, encoder.py): printable Latin-1
-    stands for itself, the 68 other bytes for the characters from U+0100 on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    table = {byte: chr(byte) for byte in printable}
-    return table | {byte: chr(256 + i) for i, byte in enumerate(others)}
+@dataclass
+class Source:
+    """What the file of a vocabulary says."""
+
+    vocabulary: Vocabulary
+    special_tokens: dict[str, int]
+    begin_ids: tuple[int, ...] = ()
+    """What a prompt begins with."""
+    strips: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    """The special tokens that swallow the white space before them, after them."""
 
 
-BYTE_TO_CHARACTER = byte_characters()
-CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files of a tokenizer or model directory that concern its tokenizer."""
+    paths = [path for name in NAMES for path in sorted(folder.glob(name)) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def to_printable(token: bytes) -> str:
-    return "".join(BYTE_TO_CHARACTER[byte] for byte in token)
+def read_vocabulary(files: Files, where: str) -> Source:
+    """The vocabulary among `files`, which stand at `where`: that of `tokenizer.json` if there is one.
+
+    Raises `InputError` where there is none."""
+    ranks = next((name for name in files if name.endswith(".tiktoken")), "tiktoken.model")
+    if "tokenizer.json" in files:
+        return read_tokenizer_json(files["tokenizer.json"], f"{where}/tokenizer.json")
+    if "vocab.json" in files and "merges.txt" in files:
+        return read_vocab_and_merges(files, where)
+    if ranks in files:
+        return _rank_source(files[ranks], f"{where}/{ranks}")
+    if "tokenizer.model" not in files:
+        raise InputError(
+            "no tokenizer here: no tokenizer.json, tokenizer.model, *.tiktoken, nor vocab.json with "
+            "merges.txt", where, "make one with `groundup tokenizer train`",
+        )  # fmt: skip
+    model, name = files["tokenizer.model"], f"{where}/tokenizer.model"
+    if is_rank_file(model):
+        return _rank_source(model, name)
+    legacy = parse_json(files, "tokenizer_config.json", where).get("legacy", False)
+    vocabulary = SentencePieceVocabulary(model, bool(legacy), name)
+    begin = vocabulary.beginning.bos_id()
+    return Source(vocabulary, vocabulary.special_tokens, (begin,) if begin >= 0 else ())
 
 
-def from_printable(token: str) -> bytes:
-    return bytes(CHARACTER_TO_BYTE[character] for character in token)
+def _rank_source(content: bytes, where: str) -> Source:
+    vocabulary, published = read_ranks(content, where)
+    special = dict(published.special_tokens)
+    return Source(vocabulary, special, (special[published.begin],) if published.begin else ())
 
 
-def tokenizer_json(vocabulary: Vocabulary, special_tokens: Mapping[str, int]) -> dict[str, Any]:
-    """The content of `tokenizer.json`: the `tokenizers` library gives the same ids from it."""
-    described = (
-        _describe_merges(vocabulary)
-        if isinstance(vocabulary, MergeVocabulary)
-        else _describe_characters(vocabulary)
-    )
-    added = [
-        {"id": id_, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
-         "normalized": False, "special": True}
-        for token, id_ in special_tokens.items()
-    ]  # fmt: skip
-    return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
-        "normalizer": None, "post_processor": None, **described,
-    }  # fmt: skip
-
-
-def _describe_merges(vocabulary: MergeVocabulary) -> dict[str, Any]:
-    name = {id_: to_printable(token) for id_, token in vocabulary.tokens.items()}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
-    return {
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [_split(vocabulary.pattern), byte_level | {"use_regex": False}],
-        },
-        "decoder": byte_level | {"use_regex": False},
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {name[id_]: id_ for id_ in sorted(name)},
-            "merges": [[name[left], name[right]] for left, right in vocabulary.merges],
-        },
-    }  # fmt: skip
-
-
-def _describe_characters(vocabulary: Vocabulary) -> dict[str, Any]:
-    return {
-        "pre_tokenizer": _split(r"[\s\S]"),
-        "decoder": {"type": "Fuse"},
-        "model": {
-            "type": "WordLevel",
-            "unk_token": CharacterVocabulary.UNKNOWN,
-            "vocab": {token.decode(): id_ for id_, token in vocabulary.tokens.items()},
-        },
-    }
-
-
-def _split(pattern: str) -> dict[str, Any]:
-    return {
-        "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False,
-    }  # fmt: skip
-
-
-def read_tokenizer_json(path: Path) -> tuple[Vocabulary, dict[str, int]]:
-    """The vocabulary and the special tokens of a `tokenizer.json`."""
-    content = read_json(path)
+def read_tokenizer_json(source: bytes, where: str) -> Source:
+    """The vocabulary of a `tokenizer.json`, special tokens and beginning: by our own encoder where it
+    is of the kinds that we write, by the `tokenizers` library otherwise."""
+    content = parse_json({"": source}, "", where)
     try:
-        model, kind = content["model"], content["model"]["type"]
-        special_tokens = {token["content"]: token["id"] for token in content["added_tokens"]}
-        if content.get("normalizer") is not None:
-            raise _unsupported(path, f"normalizer {content['normalizer'].get('type')!r}")
-        if kind == "WordLevel":
-            ordered = sorted(model["vocab"], key=model["vocab"].__getitem__)
-            return CharacterVocabulary(ordered), special_tokens
-        if kind != "BPE" or model.get("byte_fallback"):
-            raise _unsupported(path, f"model type {kind!r}")
-        pattern = _pattern(content["pre_tokenizer"], path)
-        merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-        vocab = {token: id_ for token, id_ in model["vocab"].items() if token not in special_tokens}
-        return merge_vocabulary(vocab, merges, pattern, path), special_tokens
+        added = content["added_tokens"]
+        special = {token["content"]: token["id"] for token in added if token["special"]}
+        strips = {
+            token["content"]: (token["lstrip"], token["rstrip"])
+            for token in added
+            if token["special"] and (token["lstrip"] or token["rstrip"])
+        }
+        vocabulary = _own_vocabulary(content, special, where)
+        vocabulary = vocabulary or LibraryVocabulary(source, content, where)
+        return Source(vocabulary, special, _begin_ids(content), strips)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CorruptFileError(
-            f"not a valid tokenizer.json ({type(error).__name__}: {error})", str(path),
+            f"not a valid tokenizer.json ({type(error).__name__}: {error})", where,
             "copy or save the tokenizer again",
         ) from error  # fmt: skip
 
 
-def read_vocab_and_merges(directory: Path) -> tuple[Vocabulary, dict[str, int]]:
-    """GPT-2's `vocab.json` and `merges.txt`. Tokens that are no bytes are the special ones."""
-    vocab = read_json(directory / "vocab.json")
-    special_tokens = {token: id_ for token, id_ in vocab.items() if token == "<|endoftext|>"}
-    ordinary = {token: id_ for token, id_ in vocab.items() if token not in special_tokens}
-    lines = (directory / "merges.txt").read_text(encoding="utf-8").splitlines()
+def _own_vocabulary(
+    content: dict[str, Any], special: Mapping[str, int], where: str
+) -> MergeVocabulary | CharacterVocabulary | None:
+    """The vocabulary of a `tokenizer.json` that our own encoder is sure to encode with as the
+    `tokenizers` library does."""
+    model = content["model"]
+    if content.get("normalizer") or len(special) < len(content["added_tokens"]):
+        return None
+    if model["type"] == "WordLevel" and content.get("pre_tokenizer") == isolating(r"[\s\S]"):
+        return CharacterVocabulary(sorted(model["vocab"], key=model["vocab"].__getitem__))
+    pattern = _pattern(content.get("pre_tokenizer"))
+    odd = ("dropout", "byte_fallback", "ignore_merges", "continuing_subword_prefix",
+           "end_of_word_suffix")  # fmt: skip
+    if model["type"] != "BPE" or pattern is None or any(model.get(name) for name in odd):
+        return None
+    merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
+    if len({left + right for left, right in merges}) < len(merges):
+        return None
+    vocab = {token: id_ for token, id_ in model["vocab"].items() if token not in special}
+    if not vocab.keys() >= CHARACTER_TO_BYTE.keys():
+        return None
+    return merge_vocabulary(vocab, merges, pattern, where)
+
+
+def _pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:
+    """Where words begin and end: a Split's regex, or that of GPT-2 inside ByteLevel; None for other
+    ways to cut."""
+    match (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer]):
+        case [
+            {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+        ]:
+            return regex
+        case [{"type": "ByteLevel", "add_prefix_space": False} as step] if step.get(
+            "use_regex", True
+        ):
+            return GPT2_PATTERN
+    return None
+
+
+def _begin_ids(content: dict[str, Any]) -> tuple[int, ...]:
+    """The ids that the post-processor of a `tokenizer.json` puts before a text."""
+    step = content.get("post_processor") or {}
+    ids: list[int] = []
+    for one in step.get("processors", [step]):
+        for part in one.get("single", []) if one.get("type") == "TemplateProcessing" else []:
+            if "SpecialToken" not in part:
+                break
+            ids += one["special_tokens"][part["SpecialToken"]["id"]]["ids"]
+    return tuple(ids)
+
+
+def read_vocab_and_merges(files: Files, where: str) -> Source:
+    """GPT-2's `vocab.json` and `merges.txt`; `<|endoftext|>` is no bytes but special."""
+    vocab = parse_json(files, "vocab.json", where)
+    special = {token: id_ for token, id_ in vocab.items() if token == "<|endoftext|>"}
+    ordinary = {token: id_ for token, id_ in vocab.items() if token not in special}
+    lines = files["merges.txt"].decode("utf-8", "replace").splitlines()
     merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-    path = directory / "merges.txt"
-    return merge_vocabulary(ordinary, merges, GPT2_PATTERN, path), special_tokens
+    return Source(merge_vocabulary(ordinary, merges, GPT2_PATTERN, f"{where}/merges.txt"), special)
 
 
 def merge_vocabulary(
-    vocab: Mapping[str, int], merges: list[list[str]], pattern: str, path: Path
+    vocab: Mapping[str, int], merges: list[list[str]], pattern: str, where: str
 ) -> MergeVocabulary:
     """A vocabulary from GPT-2's printable spelling of its tokens and merges."""
     try:
@@ -133,36 +172,28 @@ def merge_vocabulary(
         return MergeVocabulary(tokens, pairs, pattern)
     except (KeyError, ValueError) as error:
         raise CorruptFileError(
-            f"the merges and the vocabulary do not belong together ({error})", str(path),
+            f"the merges and the vocabulary do not belong together ({error})", where,
             "use the two files of one tokenizer",
         ) from error  # fmt: skip
 
 
-def _pattern(pre_tokenizer: dict[str, Any], path: Path) -> str:
-    """Where words begin and end: a Split's regex, or that of GPT-2 inside ByteLevel."""
-    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    kinds = [step["type"] for step in steps]
-    if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
-        return steps[0]["pattern"]["Regex"]
-    if kinds == ["ByteLevel"] and steps[0].get("use_regex", True):
-        return GPT2_PATTERN
-    raise _unsupported(path, f"pre-tokenizer {' + '.join(kinds)}")
-
-
-def _unsupported(path: Path, what: str) -> InputError:
-    return InputError(
-        f"{what} is not supported", str(path), "supported: byte-level BPE, and characters"
-    )
+def parse_json(files: Files, name: str, where: str) -> dict[str, Any]:
+    """The content of a JSON file, empty if there is none, or `CorruptFileError`."""
+    return _parse(files.get(name, b"{}"), f"{where}/{name}" if name else where)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's content, or `CorruptFileError`."""
+    return _parse(path.read_bytes(), str(path))
+
+
+def _parse(written: bytes, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(written)
         if not isinstance(content, dict):
             raise ValueError("not an object")
-    except ValueError as error:
+    except ValueError as error:  # not UTF-8 is one too
         raise CorruptFileError(
-            f"not valid JSON ({error})", str(path), "copy or save it again"
+            f"not valid JSON ({error})", where, "copy or save it again"
         ) from error
     return content

@@ -1,27 +1,22 @@
 """The tokenizer: text to token ids and back, special tokens, files."""
 
 import hashlib
-import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from groundup.errors import InputError, no_such
 from groundup.files import atomic_file
-from groundup.sources.read import read_pieces, split_point
-from groundup.tokenizer import files
-from groundup.tokenizer.bpe import learn_merges
-from groundup.tokenizer.chat import DEFAULT_TEMPLATE, END, Message, placeholders, render_chat
-from groundup.tokenizer.vocabulary import CharacterVocabulary, MergeVocabulary, Vocabulary
-from groundup.tokenizer.words import SPLIT_PATTERN, count_words
+from groundup.sources.read import read_pieces
+from groundup.tokenizer.chat import DEFAULT_TEMPLATE, Message, quoted, render_chat, unquoted
+from groundup.tokenizer.files import Files, read_files, read_vocabulary
+from groundup.tokenizer.framing import END_OF_TEXT, END_TOKENS, Framing, read_framing
+from groundup.tokenizer.learn import learn_bpe, learn_characters
+from groundup.tokenizer.saving import description, files_to_save
+from groundup.tokenizer.stream import StreamDecoder
+from groundup.tokenizer.vocabulary import Vocabulary, keeps_to_words
 
-END_OF_TEXT = "<|endoftext|>"
-# Tokens at which generation ends, by the names that published models give them.
-END_TOKENS = (
-    END_OF_TEXT, END, "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|return|>",
-)  # fmt: skip
 Kind = Literal["bpe", "byte", "character"]
 
 
@@ -38,13 +33,13 @@ class Tokenizer:
         vocabulary: Vocabulary,
         special_tokens: dict[str, int],
         chat_template: str | None = DEFAULT_TEMPLATE,
+        framing: Framing | None = None,
     ):
+        """`framing` is what the files of a loaded tokenizer say beside these."""
         self.vocabulary, self.special_tokens = vocabulary, special_tokens
-        self.chat_template = chat_template
+        self.chat_template, self.framing = chat_template, framing or Framing()
         self._bytes = vocabulary.tokens | {i: t.encode() for t, i in special_tokens.items()}
-        # Longest first, so that of two special tokens where one begins the other, the longer wins.
-        ordered = sorted(special_tokens, key=len, reverse=True)
-        self._special = re.compile(f"({'|'.join(map(re.escape, ordered))})") if ordered else None
+        self._special = _pattern(special_tokens, self.framing.strips)
 
     # Making one
 
@@ -83,7 +78,7 @@ class Tokenizer:
         if len(set(special_tokens)) < len(special_tokens) or "" in special_tokens:
             raise InputError(f"special tokens must be different and not empty: {special_tokens}")
         if kind == "character":
-            vocabulary = _learn_characters(texts, vocab_size - len(special_tokens), special_tokens)
+            vocabulary = learn_characters(texts, vocab_size - len(special_tokens), special_tokens)
         else:
             n_merges = vocab_size - 256 - len(special_tokens) if kind == "bpe" else 0
             if n_merges < 0:
@@ -93,7 +88,7 @@ class Tokenizer:
                     "vocab_size",
                     f"use {256 + len(special_tokens)} or more",
                 )
-            vocabulary = _learn_bpe(texts, n_merges, special_tokens, progress, processes)
+            vocabulary = learn_bpe(texts, n_merges, special_tokens, progress, processes)
         first = max(vocabulary.tokens) + 1
         return cls(vocabulary, {token: first + i for i, token in enumerate(special_tokens)})
 
@@ -101,44 +96,42 @@ class Tokenizer:
     def load(
         cls, directory: str | Path, special_tokens: Sequence[str] | None = None
     ) -> "Tokenizer":
-        """Read `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`, from a directory.
+        """Read the tokenizer of a directory, ours or anybody's: `tokenizer.json`, SentencePiece's
+        `tokenizer.model`, a `*.tiktoken` file, or GPT-2's `vocab.json` and `merges.txt`, and what
+        the files beside it say of special tokens and chat templates.
 
         `special_tokens` names tokens to treat as special, beside those that the files mark; new
-        ones get the next ids.
+        ones get the next ids. Raises `InputError` and `CorruptFileError`.
         """
         folder = Path(directory)
-        if (folder / "tokenizer.json").is_file():
-            vocabulary, special = files.read_tokenizer_json(folder / "tokenizer.json")
-        elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-            vocabulary, special = files.read_vocab_and_merges(folder)
-        else:
+        if not folder.is_dir():
             raise _no_tokenizer(folder)
-        for token in special_tokens or ():
-            if token not in special:
-                known = {text: id_ for id_, text in vocabulary.tokens.items()}
+        return cls.from_files(read_files(folder), str(folder), special_tokens)
+
+    @classmethod
+    def from_files(
+        cls, files: Files, where: str, special_tokens: Sequence[str] | None = None
+    ) -> "Tokenizer":
+        """`load`, from the contents of files by their names; messages say they are at `where`."""
+        source = read_vocabulary(files, where)
+        framing = read_framing(files, source, where)
+        vocabulary, special = source.vocabulary, source.special_tokens
+        if wanted := [token for token in special_tokens or () if token not in special]:
+            known = {text: id_ for id_, text in vocabulary.tokens.items()}
+            for token in wanted:
                 new = max([*vocabulary.tokens, *special.values()]) + 1
                 special[token] = known.get(token.encode(), new)
-        config = folder / "tokenizer_config.json"
-        settings = files.read_json(config) if config.is_file() else {}
-        return cls(vocabulary, special, settings.get("chat_template"))
+        return cls(vocabulary, special, framing.templates.get("default"), framing)
 
     def save(self, directory: str | Path) -> None:
-        """Write `tokenizer.json` and `tokenizer_config.json`, for us and for Hugging Face."""
-        with atomic_file(Path(directory) / "tokenizer.json") as file:
-            file.write(self._json())
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": False,
-            "chat_template": self.chat_template,
-        }
-        if END_OF_TEXT in self.special_tokens:
-            config["eos_token"] = END_OF_TEXT
-        with atomic_file(Path(directory) / "tokenizer_config.json") as file:
-            json.dump(config, file, ensure_ascii=False, indent=2)
-
-    def _json(self) -> str:
-        content = files.tokenizer_json(self.vocabulary, self.special_tokens)
-        return json.dumps(content, ensure_ascii=False, indent=1)
+        """Write the files that it was loaded from, unchanged where it is; one that we learned
+        writes `tokenizer.json` and `tokenizer_config.json`, for us and for Hugging Face."""
+        saved = files_to_save(
+            self.vocabulary, self.special_tokens, self.chat_template, self.framing
+        )
+        for name, content in saved.items():
+            with atomic_file(Path(directory) / name, "wb") as file:
+                file.write(content)
 
     # What it is
 
@@ -150,32 +143,62 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str:
         """The same for the same vocabulary, and for no other."""
-        return hashlib.blake2b(self._json().encode(), digest_size=16).hexdigest()
+        described = description(self.vocabulary, self.special_tokens)
+        return hashlib.blake2b(described, digest_size=16).hexdigest()
 
     @property
     def end_of_text_id(self) -> int | None:
         """The id that stands between documents, if there is one."""
-        return self.special_tokens.get(END_OF_TEXT)
+        eos = self.framing.names.get("eos_token", "")
+        return self.special_tokens.get(END_OF_TEXT, self.special_tokens.get(eos))
+
+    @property
+    def begin_ids(self) -> list[int]:
+        """The ids that a prompt begins with, in models that read every text so: Llama's `<s>`."""
+        return list(self.framing.begin_ids)
 
     @property
     def end_ids(self) -> list[int]:
-        """The ids at which a generated text or turn is over."""
-        return [self.special_tokens[t] for t in END_TOKENS if t in self.special_tokens]
+        """The ids at which a generated text or turn is over: those that the model's files name, and
+        those that are known for it."""
+        known = [self.special_tokens[t] for t in END_TOKENS if t in self.special_tokens]
+        return list(dict.fromkeys([*known, *self.framing.end_ids]))
 
     # Text to ids
 
-    def encode(self, text: str, allow_special: bool = True) -> list[int]:
-        """The ids of `text`. With `allow_special`, special tokens in it become their ids; without,
-        they are text like any other."""
-        if not allow_special or self._special is None:
-            return self.vocabulary.encode(text)
+    def encode(self, text: str, allow_special: bool = True, begins: bool = True) -> list[int]:
+        """The ids of `text`, and no others: a prompt may need more (`encode_prompt`).
+
+        With `allow_special`, special tokens in it become their ids; without, they are text like any
+        other. `begins` is false for text that goes on with another: some vocabularies put a space
+        before a text that begins.
+        """
+        return self._encode_parts(self._split(text) if allow_special else [text], begins)
+
+    def _split(self, text: str) -> Iterator[str | int]:
+        """A text as the ids of the special tokens in it and the texts between them."""
+        end = 0
+        for match in self._special.finditer(text) if self._special else ():
+            yield text[end : match.start()]
+            yield self.special_tokens[match[match.lastindex or 0]]
+            end = match.end()
+        yield text[end:]
+
+    def _encode_parts(self, parts: Iterable[str | int], begins: bool = True) -> list[int]:
+        """The ids of special tokens, given as their ids, and of the texts between them."""
         ids: list[int] = []
-        for part in self._special.split(text):
-            if part in self.special_tokens:
-                ids.append(self.special_tokens[part])
+        for part in parts:
+            if isinstance(part, int):
+                ids.append(part)
+                begins = self.vocabulary.begins_anew
             elif part:
-                ids += self.vocabulary.encode(part)
+                ids += self.vocabulary.encode(part, begins)
+                begins = False
         return ids
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """The ids of a text for a model to go on with: `begin_ids`, and those of `text`."""
+        return self.begin_ids + self.encode(text)
 
     def encode_batch(self, texts: Sequence[str], allow_special: bool = True) -> list[list[int]]:
         """`encode` of each text, by all processors at once where no text has special tokens."""
@@ -186,14 +209,17 @@ class Tokenizer:
 
     def encode_iterable(self, strings: Iterable[str]) -> Iterator[int]:
         """The ids of the joined `strings` (the lines of an open file, say), lazily: text is held
-        back only as far as the next string could still change its tokens."""
-        held = ""
+        back only as far as the next string could still change its tokens. (Where tokens reach over
+        the ends of words, it always could.)"""
+        special_words = {i: token.encode() for token, i in self.special_tokens.items()}
+        cut = self.vocabulary.cut if keeps_to_words(special_words) else lambda _: 0
+        held, begins = "", True
         for string in strings:
             held += string
-            ready = split_point(held)
-            yield from self.encode(held[:ready])
-            held = held[ready:]
-        yield from self.encode(held)
+            if ready := cut(held):
+                yield from self.encode(held[:ready], begins=begins)
+                held, begins = held[ready:], False
+        yield from self.encode(held, begins=begins)
 
     @property
     def knows_turns(self) -> bool:
@@ -204,43 +230,48 @@ class Tokenizer:
         return not set(turn).isdisjoint(self.special_tokens.values())
 
     def encode_chat(
-        self, messages: Sequence[Message], add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
-        """The ids of a conversation in the model's chat template. Special tokens count only where
-        the template wrote them: nobody can end their turn and speak for another."""
-        if self.chat_template is None:
+        """The ids of a conversation in the model's chat template, `tools` being JSON schemas of
+        functions that it may call. Special tokens count only where the template wrote them: nobody
+        can end their turn and speak for another."""
+        templates = self.framing.templates
+        template = templates.get("tool_use", self.chat_template) if tools else self.chat_template
+        if template is None:
             raise InputError(
                 "this tokenizer has no chat template", "tokenizer_config.json",
                 "use plain generation, or a model that was tuned for conversations",
             )  # fmt: skip
-        marked, contents = placeholders(messages)
-        text = render_chat(self.chat_template, marked, add_generation_prompt, self._named_tokens())
-        ids: list[int] = []
-        plain = ""
-        for part in re.split("(\ue000\\d+\ue001)", text):
-            if part in contents:
-                plain += contents[part]
-                continue
-            for written in self._special.split(part) if self._special else [part]:
-                if written in self.special_tokens:
-                    ids += [*self.vocabulary.encode(plain), self.special_tokens[written]]
-                    plain = ""
+        quotes = [quoted(message, self._special) for message in messages]
+        text = render_chat(template, quotes, add_generation_prompt, self._named_tokens(), tools)
+        parts: list[str | int] = []
+        for i, part in enumerate(unquoted(text)):
+            for written in self._split(part) if i % 2 == 0 else [part]:
+                if isinstance(written, str) and parts and isinstance(parts[-1], str):
+                    parts[-1] += written
                 else:
-                    plain += written
-        return ids + self.vocabulary.encode(plain)
+                    parts.append(written)
+        return self._encode_parts(parts)
 
-    def _named_tokens(self) -> dict[str, str]:
-        return {"eos_token": END_OF_TEXT, "bos_token": ""}
+    def _named_tokens(self) -> dict[str, Any]:
+        eos = END_OF_TEXT if END_OF_TEXT in self.special_tokens else ""
+        return {"eos_token": eos, "bos_token": ""} | dict(self.framing.names)
 
     # Ids to text
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; bytes that are no whole character become U+FFFD."""
-        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
+        written = b"".join(map(self.token_bytes, ids)).removeprefix(self.vocabulary.prefix)
+        return written.decode("utf-8", errors="replace")
 
-    def decode_stream(self) -> "StreamDecoder":
-        """A decoder to feed id by id."""
-        return StreamDecoder(self)
+    def decode_stream(self, after: Sequence[int] = ()) -> StreamDecoder:
+        """A decoder to feed id by id, of a text that goes on `after` these ids: where those are text,
+        the space before the first word is one."""
+        begins = set(after) <= set(self.special_tokens.values())
+        return StreamDecoder(self.token_bytes, self.vocabulary.prefix if begins else b"")
 
     def token_bytes(self, id_: int) -> bytes:
         """The bytes that one id stands for."""
@@ -262,76 +293,19 @@ class Tokenizer:
         return shown
 
 
-class StreamDecoder:
-    """Decodes id by id and never gives out half a character."""
+def _pattern(
+    special_tokens: Iterable[str], strips: Mapping[str, tuple[bool, bool]]
+) -> re.Pattern[str] | None:
+    """What finds special tokens in a text, with the white space that they swallow. Longest first, so
+    that of two where one begins the other, the longer wins."""
 
-    def __init__(self, tokenizer: Tokenizer):
-        self.tokenizer = tokenizer
-        self.held = b""
+    def one(token: str) -> str:
+        before, after = (r"\s*" if strip else "" for strip in strips.get(token, (False, False)))
+        found = re.escape(token)
+        return f"{before}({found}){after}" if before or after else found
 
-    def feed(self, id_: int) -> str:
-        """The text that is certain after this id, perhaps none yet."""
-        self.held += self.tokenizer.token_bytes(id_)
-        ready = len(self.held) - _unfinished(self.held)
-        text, self.held = self.held[:ready].decode("utf-8", errors="replace"), self.held[ready:]
-        return text
-
-    def flush(self) -> str:
-        """What was held back; call it after the last id."""
-        text, self.held = self.held.decode("utf-8", errors="replace"), b""
-        return text
-
-
-def _unfinished(data: bytes) -> int:
-    """How many bytes at the end of `data` begin a UTF-8 character without ending it."""
-    for length in range(1, min(3, len(data)) + 1):
-        first = data[-length]
-        if first >= 0xC0:
-            size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-            return length if length < size else 0
-        if first < 0x80:
-            return 0
-    return 0
-
-
-def _learn_bpe(
-    texts: Iterable[str],
-    n_merges: int,
-    special_tokens: Sequence[str],
-    progress: Callable[[int, int], None] | None,
-    processes: int | None,
-) -> MergeVocabulary:
-    tokens = {byte: bytes([byte]) for byte in range(256)}
-    if n_merges == 0:
-        return MergeVocabulary(tokens, [], SPLIT_PATTERN)
-    words = count_words(texts, SPLIT_PATTERN, special_tokens, processes)
-    if not words:
-        raise _no_text()
-    merges = learn_merges(words, n_merges, progress)
-    for left, right in merges:
-        tokens[len(tokens)] = tokens[left] + tokens[right]
-    return MergeVocabulary(tokens, merges, SPLIT_PATTERN)
-
-
-def _learn_characters(
-    texts: Iterable[str], most: int, special_tokens: Sequence[str]
-) -> CharacterVocabulary:
-    counts: Counter[str] = Counter()
-    for text in texts:
-        for token in special_tokens:
-            text = text.replace(token, "")
-        counts.update(text)
-    counts.pop(CharacterVocabulary.UNKNOWN, None)
-    if not counts:
-        raise _no_text()
-    if most < 2:
-        raise InputError(f"vocab_size is too small: {most} characters", "vocab_size", "use more")
-    by_frequency = sorted(counts, key=lambda character: (-counts[character], character))
-    return CharacterVocabulary([CharacterVocabulary.UNKNOWN, *sorted(by_frequency[: most - 1])])
-
-
-def _no_text() -> InputError:
-    return InputError("there is no text to learn a vocabulary from", None, "check the files")
+    ordered = sorted(special_tokens, key=len, reverse=True)
+    return re.compile("|".join(map(one, ordered))) if ordered else None
 
 
 def _no_tokenizer(folder: Path) -> InputError:
@@ -339,10 +313,5 @@ def _no_tokenizer(folder: Path) -> InputError:
         return InputError(
             "this is a file, not a tokenizer directory", str(folder), "name its folder"
         )
-    if not folder.is_dir():
-        siblings = (path for path in folder.parent.glob("*") if path.is_dir())
-        return no_such("tokenizer directory", folder, siblings)
-    return InputError(
-        "no tokenizer here: neither tokenizer.json nor vocab.json and merges.txt", str(folder),
-        "make one with `groundup tokenizer train`",
-    )  # fmt: skip
+    siblings = (path for path in folder.parent.glob("*") if path.is_dir())
+    return no_such("tokenizer directory", folder, siblings)
