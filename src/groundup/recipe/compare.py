@@ -41,7 +41,7 @@ from groundup.train.memory import training_bytes
 
 SEEDS = 3
 SPEED_ROUNDS = 3
-SECONDS_OF_A_ROUND = 1.0
+SECONDS_OF_A_ROUND = 2.0
 # What runs on the same text have in common.
 OF_THE_TEXT = ("data", "tokenizer", "encode")
 
