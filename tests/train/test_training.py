@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.errors import TrainingError
+from groundup.errors import InputError, TrainingError
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
 from groundup.train.config import TrainConfig
@@ -48,6 +48,15 @@ def test_a_rate_rises_stays_within_its_peak_and_ends_low(schedule: str):
     rates = [rate(i / 100, config) for i in range(101)]
     assert rates[0] == 0 and max(rates) == pytest.approx(1.0) and rates[-1] == pytest.approx(0.1)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_an_inverse_sqrt_rate_is_that_of_the_transformers_paper():
+    steps, warmup = 1000, 100
+    config = TrainConfig(schedule="inverse-sqrt", warmup=warmup / steps)
+    formula = [min(n**-0.5, n * warmup**-1.5) / warmup**-0.5 for n in range(1, steps + 1)]
+    assert [rate(n / steps, config) for n in range(1, steps + 1)] == pytest.approx(formula)
+    with pytest.raises(InputError, match="set warmup"):
+        TrainConfig.parse({"schedule": "inverse-sqrt", "warmup": 0.0})
 
 
 def test_what_an_assistant_says_is_found_even_where_a_window_begins_inside_it():
