@@ -22,17 +22,27 @@ from groundup.errors import GroundupError
 @contextlib.contextmanager
 def atomic_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file for writing ("w" UTF-8 text or "wb"); it becomes `path` on success."""
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+    with (
+        atomic_path(path) as temporary,
+        temporary.open(mode, encoding=encoding, newline=newline) as file,
+    ):
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield the name of a temporary file, for a library that opens files itself; it becomes `path` on
+    success."""
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
         temporary = Path(name)
         try:
-            encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
-            with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
+            _sync_file(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
             _sync_directory(path.parent)
@@ -133,7 +143,7 @@ def _umask() -> int:
 
 
 def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows syncs no file that is open for reading
         os.fsync(file.fileno())
 
 

@@ -25,6 +25,7 @@ VERBS = {
     "evaluate": "measure a model on a text",
     "generate": "continue a prompt",
     "chat": "talk to a model",
+    "convert": "write a model for transformers or llama.cpp, and prove that it is the same",
     "inspect": "what a model is made of, and what it costs",
     "doctor": "what is wrong with this machine, or with a run, and what to do",
 }

@@ -5,6 +5,8 @@ from pathlib import Path
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 
+QUESTION = "What is the capital of France?"
+
 
 def main(arguments: list[str]) -> None:
     parser = Parser(
@@ -12,6 +14,9 @@ def main(arguments: list[str]) -> None:
         "groundup quickstart --text my_book.txt",
         description="Build a small model from nothing, watch it learn, and talk to it.",
     )
+    parser.add_argument("--pretrained", action="store_true",
+                        help="talk to a published model, SmolLM2-135M-Instruct, instead of building "
+                        "one: downloads 93 MB")  # fmt: skip
     parser.add_argument("--out", default="runs/quickstart", help="run directory (%(default)s)")
     parser.add_argument("--text", nargs="+", help="your own files instead of the sample world")
     parser.add_argument("--minutes", type=typed("--minutes"), default=4.7,
@@ -19,7 +24,46 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, no chat")
     parsed = parser.parse(arguments)
-    show(parsed)
+    if parsed.pretrained and parsed.text:
+        parser.error("--pretrained learns nothing from --text\n  fix: leave one of them out, or go on "
+                     "with `groundup pretrain --from MODEL --data FILE`")  # fmt: skip
+    show_pretrained(parsed) if parsed.pretrained else show(parsed)
+
+
+def show_pretrained(parsed) -> None:
+    """Fetch a published model, ask it something, and let the user go on."""
+    import sys
+    import time
+
+    from groundup.cli.console import print_json
+    from groundup.cli.talk import chat_loop
+    from groundup.generation.engine import Engine
+    from groundup.generation.sampling import SamplingConfig
+    from groundup.generation.text import Completion, complete
+    from groundup.recipe.pretrained import pretrained
+    from groundup.weights.directory import load
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    began = time.perf_counter()
+    path = pretrained(say)
+    say(f"model: {path}")
+    model, tokenizer = load(path)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    say(f"{count:,} parameters, {tokenizer.vocab_size:,} tokens, {model.config.n_layers} layers: "
+        f"`groundup inspect {path}` tells more")  # fmt: skip
+    sampling = SamplingConfig(temperature=0, max_new_tokens=200)
+    question = {"role": "user", "content": QUESTION}
+    asked = Completion(tokenizer.encode_chat([question], add_generation_prompt=True))
+    answer = "".join(complete(Engine(model), tokenizer, asked, sampling)).strip()
+    say(f"\n> {QUESTION}\n{answer}\n")
+    if parsed.json:
+        seconds = time.perf_counter() - began
+        figures = {"model": str(path), "seconds": seconds, "parameters": count}
+        print_json(figures | {"question": QUESTION, "answer": answer})
+    elif not parsed.no_chat:
+        chat_loop(model, tokenizer, sampling=sampling)
 
 
 def show(parsed) -> None:

@@ -13,13 +13,14 @@ from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.sources.read import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights.directory import load_tokenizer
 from groundup.world.documents import spaced
 
 
 def tokenizer_stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
         if recipe.tokenizer.path:
-            return {"tokenizer": Tokenizer.load(recipe.tokenizer.path).fingerprint}
+            return {"tokenizer": load_tokenizer(recipe.tokenizer.path).fingerprint}
         return {
             "settings": recipe.tokenizer.model_dump(),
             "corpus": read_index(run.corpus)["sources"],
@@ -97,7 +98,7 @@ def validation_tokens(run: RunDirectory, tokenizer: Tokenizer) -> Tokens:
 def _tokenizer(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> Tokenizer:
     config = recipe.tokenizer
     if config.path:
-        return Tokenizer.load(config.path)
+        return load_tokenizer(config.path)
     return Tokenizer.train_from_iterator(
         _texts(run), config.vocab_size, config.special_tokens, config.kind, watcher.advanced
     )

@@ -35,6 +35,7 @@ from groundup.train.loop import start_run, train
 from groundup.train.memory import AVERAGES
 from groundup.train.metrics import matrix_peak
 from groundup.train.objectives import next_token
+from groundup.weights.directory import load_tokenizer
 from groundup.world.documents import spaced
 
 SAMPLE_BYTES = 16 << 20
@@ -94,7 +95,7 @@ class Trial:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.load(self.tokenizer_path) if self.tokenizer_path else self._learned[0]
+        return load_tokenizer(self.tokenizer_path) if self.tokenizer_path else self._learned[0]
 
     @cached_property
     def bytes_per_token(self) -> float:

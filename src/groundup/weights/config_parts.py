@@ -68,6 +68,9 @@ def rope(
         return fields | _read_scaling(scaling, given, where)
 
     def write(config: ModelConfig) -> dict[str, Any]:
+        if config.rope_scaling.kind == "longrope" and share is None:
+            # `transformers` would take it, but not llama.cpp's converter.
+            raise InputError("rope_scaling.kind longrope is Phi-3's")
         keys: dict[str, Any] = {
             "rope_theta": config.rope_theta,
             "rope_scaling": _write_scaling(config),
@@ -129,8 +132,8 @@ def shortest_pattern(kinds: Sequence[LayerKind]) -> list[LayerKind]:
     return list(kinds[: next(repeats, 0)])
 
 
-def _layers(kinds: Sequence[LayerKind], window: int | None, context: int) -> dict[str, Any]:
-    """Our fields; a window as long as the context is none."""
+def windowed(kinds: Sequence[LayerKind], window: int | None, context: int) -> dict[str, Any]:
+    """The fields for layers of these kinds; a window as long as the context is none."""
     if window is not None and window >= context:
         window = None
     seen: list[LayerKind] = [
@@ -153,7 +156,7 @@ def layer_types(otherwise: str) -> ConfigPart:
                 raise unknown("layer type", str(kind), TYPES, where)
         kinds: list[LayerKind] = [TYPES[kind] for kind in named]
         context = given.get("max_position_embeddings", 1)
-        return _layers(kinds, given.get("sliding_window"), context)
+        return windowed(kinds, given.get("sliding_window"), context)
 
     def _patterned(given: Given) -> list[str]:
         pattern = otherwise
@@ -176,7 +179,7 @@ def layer_types(otherwise: str) -> ConfigPart:
 def _read_window_everywhere(given: Given, where: str) -> dict[str, Any]:
     window = given.get("sliding_window")
     kinds: list[LayerKind] = ["window" if window else "full"]
-    return _layers(kinds, window, given.get("max_position_embeddings", 1))
+    return windowed(kinds, window, given.get("max_position_embeddings", 1))
 
 
 def _read_window_from_layer(given: Given, where: str) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def _read_window_from_layer(given: Given, where: str) -> dict[str, Any]:
     first, layers = given.get("max_window_layers", 0), given.get("num_hidden_layers", 0)
     kinds: list[LayerKind] = ["window" if layer >= first else "full" for layer in range(layers)]
     context = given.get("max_position_embeddings", 1)
-    return _layers(kinds, given.get("sliding_window"), context)
+    return windowed(kinds, given.get("sliding_window"), context)
 
 
 def _write_window_from_layer(config: ModelConfig) -> dict[str, Any]:
@@ -233,6 +236,8 @@ GPT2_DROPOUT = ConfigPart(
     lambda given, where: {"dropout": given.get("resid_pdrop", 0.1)},
     lambda config: dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout),
 )
+# The context under its oldest name, which llama.cpp's converter asks for.
+GPT2_CONTEXT = ConfigPart(lambda given, where: {}, lambda config: {"n_ctx": config.context_length})
 
 
 def _read_experts(given: Given, where: str) -> dict[str, Any]:

@@ -1,7 +1,10 @@
-"""Saving and loading model directories: ours and those of every family in `families.py`."""
+"""Saving model directories, and loading models: directories, ours and those of every family in
+`families.py`, and files of other programs."""
 
 import hashlib
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,8 +15,9 @@ from groundup.files import atomic_directory, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights import huggingface
+from groundup.weights import gguf, huggingface, llama2c
 from groundup.weights.families import Family
+from groundup.weights.gguf_head import is_gguf
 
 
 def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
@@ -23,43 +27,90 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
     `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. Returns the
     `model_type`."""
     with atomic_directory(directory) as folder:
-        ends = {"eos_token_id": sorted(tokenizer.end_ids)}
-        write_json(folder / "generation_config.json", ends)
-        tokenizer.save(folder)
-        return huggingface.write_model(model, folder, {"eos_token_id": tokenizer.end_of_text_id})
+        return write(model, tokenizer, folder)
+
+
+def write(model: GPT, tokenizer: Tokenizer, folder: Path) -> str:
+    """`save` into a folder that is there, file by file."""
+    begin = {"bos_token_id": tokenizer.begin_ids[0]} if tokenizer.begin_ids else {}
+    ends = {"eos_token_id": sorted(tokenizer.end_ids)}
+    write_json(folder / "generation_config.json", begin | ends)
+    tokenizer.save(folder)
+    one_end = {"eos_token_id": tokenizer.end_of_text_id}
+    return huggingface.write_model(model, folder, begin | one_end)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model that can be loaded."""
+
+    is_one: Callable[[Path], bool]
+    read_config: Callable[[Path], ModelConfig]
+    read_tokenizer: Callable[[Path], Tokenizer]
+    read_model: Callable[[Path, torch.dtype], GPT]
+
+
+KINDS = (
+    Kind(
+        lambda path: (path / "config.json").is_file(),
+        lambda path: huggingface.read_config(path / "config.json")[0],
+        Tokenizer.load,
+        huggingface.read_model,
+    ),
+    Kind(
+        lambda path: path.is_file() and (path.suffix == ".gguf" or is_gguf(path)),
+        gguf.read_gguf_config,
+        gguf.read_gguf_tokenizer_of,
+        gguf.read_gguf_model,
+    ),
+    Kind(
+        lambda path: path.suffix == ".bin" and path.is_file(),
+        llama2c.read_llama2c_config,
+        llama2c.read_llama2c_tokenizer_of,
+        llama2c.read_llama2c_model,
+    ),
+)
 
 
 def load(source: str | Path, dtype: torch.dtype = torch.float32) -> tuple[GPT, Tokenizer]:
-    """The model and tokenizer of a model directory, or of a Hugging Face hub id.
+    """The model and tokenizer of a model directory, of a Hugging Face hub id, or of a file: GGUF
+    (llama.cpp) or llama2.c's .bin.
 
-    Raises `InputError` where `source` is no model directory or of an unsupported kind, and
-    `CorruptFileError` where its weights are cut or do not fit its config.
+    Raises `InputError` where `source` is no model or of an unsupported kind, and `CorruptFileError`
+    where its weights are cut or do not fit its config.
     """
-    directory = find(source)
-    tokenizer = Tokenizer.load(directory)
-    config = read_config(directory)
+    path = find(source)
+    tokenizer = load_tokenizer(path)
+    config = read_config(path)
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
             f"{config.vocab_size}",
-            str(directory), "use the tokenizer that the model was trained with",
+            str(path), "use the tokenizer that the model was trained with",
         )  # fmt: skip
-    return load_model(directory, dtype), tokenizer
+    return load_model(path, dtype), tokenizer
 
 
 def find(source: str | Path) -> Path:
-    """The local directory of `source`; a hub id ("owner/name") is downloaded, as the user asked."""
-    directory = Path(source)
-    if (directory / "config.json").is_file():
-        return directory
-    if directory.is_dir():
-        raise _no_config(directory)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not directory.parent.is_dir():
+    """The local path of `source`; a hub id ("owner/name") is downloaded, as the user asked."""
+    path = Path(source)
+    if _kind(path):
+        return path
+    if path.is_dir():
+        raise _no_config(path)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.parent.is_dir():
         return _download(str(source))
-    if directory.is_file():
-        raise InputError("this is a file, not a model directory", str(source), "name its folder")
-    siblings = (path for path in directory.parent.glob("*") if path.is_dir())
-    raise no_such("model directory", directory, siblings)
+    if path.is_file():
+        raise InputError(
+            "this is a file, not a model directory", str(source),
+            "name its folder, a .gguf file, or a .bin of llama2.c",
+        )  # fmt: skip
+    siblings = (other for other in path.parent.glob("*") if other.is_dir() or _kind(other))
+    raise no_such("model", path, siblings)
+
+
+def _kind(path: Path) -> Kind | None:
+    return next((kind for kind in KINDS if kind.is_one(path)), None)
 
 
 def _no_config(directory: Path) -> InputError:
@@ -69,13 +120,14 @@ def _no_config(directory: Path) -> InputError:
             "use the same weights as safetensors: openai-community/gpt2 on the Hugging Face hub",
         )  # fmt: skip
     inside = sorted(path.parent for path in directory.glob("**/config.json"))
+    inside += sorted(directory.glob("*.gguf"))
     hint = f"did you mean {inside[0]}?" if inside else "train or convert one first"
     return InputError("this folder is not a model directory: no config.json", str(directory), hint)
 
 
 def _download(hub_id: str) -> Path:
     try:
-        patterns = ["*.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja"]
+        patterns = ["*.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja", "merges.txt"]
         return Path(snapshot_download(hub_id, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises many kinds, and none is our bug
         reason = str(error).splitlines()[0]
@@ -86,9 +138,9 @@ def _download(hub_id: str) -> Path:
         ) from error
 
 
-def read_config(directory: Path) -> ModelConfig:
-    """The `ModelConfig` of a model directory."""
-    return huggingface.read_config(directory / "config.json")[0]
+def read_config(path: Path) -> ModelConfig:
+    """The `ModelConfig` of a model; reads no weights."""
+    return _kind_of(path).read_config(path)
 
 
 def find_family(directory: Path) -> Family | None:
@@ -96,15 +148,25 @@ def find_family(directory: Path) -> Family | None:
     return huggingface.read_config(directory / "config.json")[1]
 
 
-def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
-    """The model of a model directory, ready for use (dropout off)."""
-    return huggingface.read_model(directory, dtype)
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer of a model, or of a directory with nothing else."""
+    return _kind_of(Path(path)).read_tokenizer(Path(path))
 
 
-def weights_checksum(directory: Path) -> str:
-    """A hash of the weights of a model directory: the same for the same bits, and for no others."""
+def load_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
+    """The model itself, ready for use (dropout off)."""
+    return _kind_of(path).read_model(path, dtype)
+
+
+def _kind_of(path: Path) -> Kind:
+    """The kind of a path that `find` gave, or of a directory that we wrote."""
+    return _kind(path) or KINDS[0]
+
+
+def weights_checksum(path: Path) -> str:
+    """A hash of the weights of a model: the same for the same bits, and for no others."""
     checksum = hashlib.blake2b(digest_size=16)
-    for path in sorted(directory.glob("*.safetensors")):
-        with path.open("rb") as file:
-            checksum.update(hashlib.file_digest(file, "blake2b").digest())
+    for file in [path] if path.is_file() else sorted(path.glob("*.safetensors")):
+        with file.open("rb") as content:
+            checksum.update(hashlib.file_digest(content, "blake2b").digest())
     return checksum.hexdigest()

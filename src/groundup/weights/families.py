@@ -6,15 +6,18 @@ To add one: a row in `FAMILIES`, and a name map where its tensors are called som
 writing it and reading it back loses nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError, nearest, unknown
 from groundup.model.config import ModelConfig
+from groundup.model.positions import LongRotary, Rotary, rotation, score_scale
 from groundup.weights.config_parts import (
     ATTENTION_SCALE,
     EXPERTS_IN_SOME_LAYERS,
+    GPT2_CONTEXT,
     GPT2_DROPOUT,
     LATENT_HEADS,
     LIMITED_GROUPS,
@@ -78,20 +81,20 @@ class Family:
                 close = nearest(theirs, given)
                 raise CorruptFileError(
                     f"{theirs!r} is missing", where, f"the nearest key there is {close!r}" if close
-                    else f"use the config.json of a {self.model_type} model",
+                    else f"this does not describe a whole {self.model_type} model",
                 )  # fmt: skip
         for part in self.parts:
             fields |= part.read(given, where)
         return ModelConfig.parse(nested(fields), where)
 
     def write(self, config: ModelConfig) -> dict[str, Any]:
-        """A `ModelConfig` as their config.json."""
+        """A `ModelConfig` in their keys."""
         fields = flat(config.model_dump())
         given = {key: supported[0] for key, supported in self.only.items()}
         given |= {theirs: fields[ours] for ours, theirs in self.keys.items()}
         for part in self.parts:
             given |= part.write(config)
-        return {"model_type": self.model_type, "architectures": [self.architecture], **given}
+        return given
 
     def covers(self, config: ModelConfig) -> bool:
         """Whether this family's config.json can say everything about `config`."""
@@ -143,7 +146,7 @@ def essence(config: ModelConfig) -> dict[str, Any]:
         "rope_theta_window": "window" not in kinds,
         "rope_theta": config.position not in ("rotary", "sinusoidal"),
         "rope_share": config.position != "rotary",
-        "rope_scaling": config.position != "rotary" or config.rope_scaling.kind == "none",
+        "rope_scaling": config.position != "rotary",
         "qk_norm_scope": not config.qk_norm,
         "n_kv_heads": config.latent.kv_rank > 0,
     }
@@ -151,11 +154,24 @@ def essence(config: ModelConfig) -> dict[str, Any]:
     kept["layers"] = kinds
     kept["experts_in"] = [config.has_experts(layer) for layer in layers]
     kept["attention_scale"] = config.attention_scale or config.head_dim**-0.5
+    if "rope_scaling" in kept:
+        kept["rope_scaling"] = turning(config)
     if "rope_theta_window" in kept:
         kept["rope_theta_window"] = config.rope_theta_window or config.rope_theta
     for training_only in ("balance_loss", "dense_layers", "every"):
         kept.get("experts", {}).pop(training_only, None)
     return kept
+
+
+def turning(config: ModelConfig) -> list[float]:
+    """All that rotary positions do, whatever it is called: the frequencies, from which length on there
+    are others, and the factors on what is turned and on the scores."""
+    rotary = rotation(config, "full")
+    assert isinstance(rotary, Rotary)
+    numbers = [*rotary.frequency.tolist(), rotary.factor, score_scale(config.rope_scaling)]
+    if isinstance(rotary, LongRotary) and not rotary.frequency.equal(rotary.long_frequency):
+        numbers += [rotary.original, *rotary.long_frequency.tolist()]
+    return [float(f"{number:.5g}") for number in numbers]
 
 
 def family_of(model_type: str, where: str) -> Family:
@@ -168,6 +184,38 @@ def family_of(model_type: str, where: str) -> Family:
 def family_for(config: ModelConfig) -> Family | None:
     """The first family that can hold `config`, or None where only groundup can."""
     return next((family for family in FAMILIES.values() if family.covers(config)), None)
+
+
+def not_covered(config: ModelConfig, rows: Iterable[Family], whose: str) -> InputError:
+    """The error for a configuration that none of `rows` holds: which fields the nearest cannot."""
+    held: dict[str, ModelConfig] = {}
+    for row in rows:
+        with suppress(InputError, CorruptFileError):
+            held[row.model_type] = row.read(row.write(config), "")
+    lost = {name: _lost(config, back) for name, back in held.items()}
+    closest = min(lost, key=lambda name: len(lost[name]))
+    given, instead = (flat(one.model_dump()) for one in (config, held[closest]))
+    values, others = (
+        ", ".join(f"{name} {values[name]!r}" for name in lost[closest])
+        for values in (given, instead)
+    )
+    return InputError(
+        f"{whose} this: {values}", "the model's configuration",
+        f"the nearest is {closest}, which has {others}: train a model with that",
+    )  # fmt: skip
+
+
+def _lost(config: ModelConfig, back: ModelConfig) -> list[str]:
+    """The fields that became another model's on the way into a file and back."""
+    wanted, found = flat(essence(config)), flat(essence(back))
+    changed = {n for n in {*wanted, *found} if wanted.get(n) != found.get(n)}
+    tables = {"layers": "layer_pattern", "experts_in": "experts.", "rope_scaling": "rope_scaling."}
+    changed |= {tables[name] for name in changed & {*tables}}
+    given, instead = flat(config.model_dump()), flat(back.model_dump())
+    return [
+        name for name in given
+        if given[name] != instead[name] and (name in changed or f"{name.split('.')[0]}." in changed)
+    ]  # fmt: skip
 
 
 OURS = "groundup"
@@ -232,7 +280,7 @@ ROWS = [
             "add_cross_attention": (False,),
         },
         absent={"tie_word_embeddings": True},
-        parts=(GPT2_DROPOUT,),
+        parts=(GPT2_DROPOUT, GPT2_CONTEXT),
         ignored=(".attn.bias", ".attn.masked_bias"),
     ),
     Family(

@@ -5,9 +5,8 @@ it is used; what does is copied, and its pages of the file are let go. So no sec
 ever held.
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from groundup.errors import CorruptFileError, InputError, nearest
+from groundup.errors import CorruptFileError, InputError
 from groundup.files import write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.files import read_json
+from groundup.weights.assembly import Source, blank, fill, slots
 from groundup.weights.families import OURS, Family, family_for, family_of
-from groundup.weights.layouts import Layout
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 INDEX = "model.safetensors.index.json"
@@ -32,15 +31,6 @@ INDEX = "model.safetensors.index.json"
 TEXT_CONFIG = "text_config"
 PREFIXES = ("", "language_model.", "model.language_model.")
 OTHER_SENSES = ("vision_tower.", "multi_modal_projector.", "visual.", "audio_tower.", "mtp.")
-
-
-@dataclass
-class Slot:
-    """One of their tensors, and those of ours that are made of it."""
-
-    layout: Layout
-    theirs: str
-    ours: list[str] = field(default_factory=list)
 
 
 # Configurations
@@ -65,37 +55,8 @@ def describe(config: ModelConfig) -> tuple[dict[str, Any], Family | None]:
     if family is None:
         ours = {"model_type": OURS, "architectures": ["GPT"]}
         return ours | {"dtype": "float32"} | config.model_dump(), None
-    return family.write(config) | {"dtype": "float32"}, family
-
-
-# Names
-
-
-def slots(names: Iterable[str], family: Family | None) -> list[Slot]:
-    """Which of their tensors holds which of ours, in the order of ours."""
-    places = {} if family is None else _by_module(family)
-    found: dict[str, Slot] = {}
-    for name in names:
-        numbers = re.findall(r"(?<=\.)\d+(?=\.)", name)
-        pattern = re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
-        module, _, suffix = pattern.rpartition(".")
-        if module in places:
-            layout, ending = places[module], f".{suffix}"
-        else:
-            layout, ending = places.get(pattern, Layout(pattern)), ""
-        theirs = layout.theirs
-        for number in numbers:
-            theirs = theirs.replace("*", number, 1)
-        found.setdefault(theirs + ending, Slot(layout, theirs + ending)).ours.append(name)
-    return list(found.values())
-
-
-def _by_module(family: Family) -> dict[str, Layout]:
-    return {
-        name: layout if isinstance(layout, Layout) else Layout(layout)
-        for ours, layout in family.names.items()
-        for name in ((ours,) if isinstance(ours, str) else ours)
-    }
+    named = {"model_type": family.model_type, "architectures": [family.architecture]}
+    return named | family.write(config) | {"dtype": "float32"}, family
 
 
 # Files
@@ -182,59 +143,17 @@ def read_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
     """
     config, family = read_config(directory / "config.json")
     stored = stored_tensors(directory)
-    with torch.device("meta"):  # no memory, no initialisation: the weights are put in whole
-        model = GPT(config)
-    wanted = dict(model.named_parameters())
-    plan = slots(wanted, family)
-    found = _match(plan, stored, wanted, config, family, directory)
-    weights = {}
-    for slot in plan:
-        theirs = found[slot.theirs].read().to(dtype)
-        ours = slot.layout.to_ours(theirs, [wanted[name].shape for name in slot.ours], config)
-        for name, tensor in zip(slot.ours, ours, strict=True):
-            # A view of a part keeps the whole alive, which is all used; a turned one is made straight.
-            weights[name] = tensor.contiguous()
-    model.load_state_dict(weights, strict=False, assign=True)
-    model.tie_weights()
-    return model.eval()
+    model, plan = blank(config, family)
+    named = _prefix(stored, [slot.theirs for slot in plan])
+    unused = ("rotary_emb.inv_freq", *(family.ignored if family else ()))
 
+    def ignored(name: str) -> bool:
+        other = any(part in name for part in OTHER_SENSES)
+        return other or name.endswith(unused) or name == named("lm_head.weight")
 
-def _match(
-    plan: list[Slot],
-    stored: Mapping[str, Stored],
-    wanted: Mapping[str, Tensor],
-    config: ModelConfig,
-    family: Family | None,
-    directory: Path,
-) -> dict[str, Stored]:
-    """For each slot its stored tensor; refuses missing, wrongly shaped and unknown ones."""
-    prefix = _prefix(stored, [slot.theirs for slot in plan])
-    named = {slot.theirs: prefix(slot.theirs) for slot in plan}
-    missing = [name for name in named.values() if name not in stored]
-    known = set(named.values()) | {prefix("lm_head.weight")}
-    ignored = family.ignored if family else ()
-    extra = [
-        name for name in stored
-        if name not in known
-        and not name.startswith(OTHER_SENSES) and ".visual." not in name
-        and not any(part in name for part in OTHER_SENSES)
-        and not name.endswith(("rotary_emb.inv_freq", *ignored))
-    ]  # fmt: skip
-    if missing:
-        raise CorruptFileError(
-            f"{_listed(missing, 'tensor', 'is', 'are')} missing", str(directory),
-            _nearest_names(missing, extra),
-        )  # fmt: skip
-    if extra:
-        raise CorruptFileError(
-            f"the config does not know {_listed(extra, 'tensor', '', '').strip()}", str(directory),
-            "use the config.json saved with these weights",
-        )  # fmt: skip
-    for slot in plan:
-        tensor = stored[named[slot.theirs]]
-        shape = slot.layout.to_theirs([wanted[name] for name in slot.ours], config).shape
-        _check(tensor, tuple(shape))
-    return {slot.theirs: stored[named[slot.theirs]] for slot in plan}
+    known = f"{', '.join(FLOATS)}; get the model without quantisation"
+    source = Source(stored, directory, FLOATS, known, named, ignored)
+    return fill(model, plan, source, dtype)
 
 
 def _prefix(stored: Mapping[str, Stored], names: list[str]):
@@ -252,34 +171,6 @@ def _prefix(stored: Mapping[str, Stored], names: list[str]):
 
     candidates = [*map(within, PREFIXES), bare]
     return max(candidates, key=lambda rename: sum(rename(name) in stored for name in names))
-
-
-def _check(tensor: Stored, shape: tuple[int, ...]) -> None:
-    if tensor.shape != shape:
-        raise CorruptFileError(
-            f"tensor {tensor.name!r} has shape {tensor.shape}, but the config asks for {shape}",
-            str(tensor.file), "use the config.json that was saved with these weights",
-        )  # fmt: skip
-    if tensor.dtype not in FLOATS:
-        raise InputError(
-            f"tensor {tensor.name!r} is stored as {tensor.dtype}", str(tensor.file),
-            f"supported: {', '.join(FLOATS)}; get the model without quantisation",
-        )  # fmt: skip
-
-
-def _listed(names: list[str], noun: str, one: str, many: str) -> str:
-    shown = ", ".join(map(repr, names[:5])) + (
-        f" and {len(names) - 5} more" if len(names) > 5 else ""
-    )
-    return f"{noun} {shown} {one}" if len(names) == 1 else f"{noun}s {shown} {many}"
-
-
-def _nearest_names(missing: list[str], extra: list[str]) -> str:
-    close = {name: nearest(name, extra) for name in missing[:3]}
-    found = [f"{other!r} for {name!r}" for name, other in close.items() if other]
-    if not found:
-        return "use the config.json saved with these weights, or copy the folder again"
-    return f"the nearest names there are {', '.join(found)}"
 
 
 # Writing

@@ -1,0 +1,194 @@
+"""From one kind of model file to another, with a proof: the output is loaded again and must give the
+logits of the source, up to what its format explains, before it gets its name.
+
+What a format explains is known exactly: a file of q8_0 must give the logits of the source whose numbers
+went through q8_0's rounding, and one of f32 those of the source itself.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from groundup.errors import GroundupError, InputError
+from groundup.files import atomic_directory, atomic_path
+from groundup.model.gpt import GPT
+from groundup.tokenizer.files import NAMES
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights.directory import find, load, read_config, write
+from groundup.weights.families import FAMILIES, family_for, not_covered
+from groundup.weights.gguf import (
+    architecture_for,
+    check_quantization,
+    round_as_stored,
+    write_gguf,
+)
+from groundup.weights.gguf_head import is_gguf
+
+Target = Literal["huggingface", "gguf"]
+DEFAULT_QUANTIZATION = "f16"
+# Two models with the same numbers still round differently where these lie otherwise in memory. Single
+# precision rounds by 2⁻²⁴ of a number, and some hundred operations follow each other in a deep model.
+ROUNDING = 1e-5
+LENGTHS = (1, 7, 33, 128)
+SENTENCES = (
+    "The capital of France is Paris, and Berlin lies by the Spree.",
+    "从前有一个小女孩，她住在森林边上的小屋里。",
+    "def square(x):\n    return x * x  # 42\n",
+)
+# What a model directory of ours consists of: a folder with anything else is not replaced.
+OURS = (*NAMES, "config.json", "model*.safetensors", "model.safetensors.index.json")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written, and how near it is to its source."""
+
+    out: Path
+    kind: str
+    """The model_type of its config.json, or llama.cpp's name of the architecture."""
+    bytes: int
+    largest_logit_difference: float
+    """To the source."""
+    unexplained: float
+    """To the source as the format rounds it."""
+    same_choice: float
+    """The share of places where the likeliest token is the same."""
+
+
+def convert(
+    source: str | Path, to: Target, out: Path | None = None, quantization: str | None = None
+) -> Conversion:
+    """Write the model `source` as a Hugging Face directory or as a GGUF file.
+
+    Raises `InputError` where no family or architecture covers the model, or `out` is something else's,
+    and `GroundupError` where the output is not the model that was to be written: nothing is left then."""
+    if quantization and to != "gguf":
+        raise InputError("only GGUF files are quantised", "quantize", "leave it out, or --to gguf")
+    precision = quantization or DEFAULT_QUANTIZATION
+    path = find(source)
+    out = out or _beside(path, str(source), to, precision)
+    check_quantization(precision)
+    _check_place(path, out, to)
+    config = read_config(path)
+    if to == "gguf":
+        kind = architecture_for(config).model_type
+    else:
+        family = family_for(config)
+        if family is None:
+            raise not_covered(config, FAMILIES.values(), "no family of Hugging Face's has")
+        kind = family.model_type
+    model, tokenizer = load(path)
+    prompts = list(probes(tokenizer, model))
+    wanted = logits(model, prompts)
+    with _writing(out, to) as temporary:
+        if to == "gguf":
+            write_gguf(model, tokenizer, temporary, precision, path.stem)
+            if precision != "f32":
+                round_as_stored(model, precision)
+        else:
+            write(model, tokenizer, temporary)
+        explained = logits(model, prompts)
+        del model
+        again, its_tokenizer = load(temporary)
+        check_tokens(tokenizer, its_tokenizer)
+        given = logits(again, prompts)
+        unexplained = largest_difference(given, explained)
+        bound = ROUNDING * max(10.0, *(float(part.abs().max()) for part in wanted))
+        if not unexplained <= bound:  # NaN is not
+            raise GroundupError(
+                f"the converted model is not the same: its logits differ by {unexplained:.3g}, where "
+                f"{precision if to == 'gguf' else 'float32'} explains {bound:.3g}",
+                str(out), "nothing was written; this is a fault of the converter: please report it",
+            )  # fmt: skip
+    return Conversion(
+        out, kind, _size(out), largest_difference(given, wanted), unexplained,
+        same_choices(given, wanted),
+    )  # fmt: skip
+
+
+# The proof
+
+
+def probes(tokenizer: Tokenizer, model: GPT) -> Iterator[list[int]]:
+    """Inputs of several lengths: ids spread over the vocabulary, and sentences."""
+    config = model.config
+    for length in LENGTHS:
+        spread = (
+            (length + i) * 0.6180339887 % 1 for i in range(min(length, config.context_length))
+        )
+        yield [int(place * config.vocab_size) for place in spread]
+    for sentence in SENTENCES:
+        yield tokenizer.encode_prompt(sentence)[: config.context_length]
+
+
+@torch.inference_mode()
+def logits(model: GPT, prompts: list[list[int]]) -> list[Tensor]:
+    """What a model gives for each of the prompts."""
+    return [model(torch.tensor([prompt]))[0].float() for prompt in prompts if prompt]
+
+
+def largest_difference(one: list[Tensor], other: list[Tensor]) -> float:
+    """The largest difference between logits; NaN where one is."""
+    return max(float((a - b).abs().max()) for a, b in zip(one, other, strict=True))
+
+
+def same_choices(one: list[Tensor], other: list[Tensor]) -> float:
+    """The share of places with the same likeliest token."""
+    pairs = [a.argmax(-1) == b.argmax(-1) for a, b in zip(one, other, strict=True)]
+    return float(torch.cat(pairs).float().mean())
+
+
+def check_tokens(tokenizer: Tokenizer, other: Tokenizer) -> None:
+    """Raises `GroundupError` where two tokenizers give other ids for the sentences."""
+    for sentence in SENTENCES:
+        wanted, given = tokenizer.encode_prompt(sentence), other.encode_prompt(sentence)
+        if given != wanted:
+            raise GroundupError(
+                f"the converted tokenizer is not the same: {sentence!r} becomes {given}, not {wanted}"
+            )
+
+
+# The place
+
+
+def _beside(path: Path, source: str, to: Target, precision: str) -> Path:
+    """The output's default place: beside the model, or here for one from a hub."""
+    folder, name = path.parent, path.stem if path.is_file() else path.name
+    if not Path(source).exists():
+        folder, name = Path(), source.rsplit("/", 1)[-1]
+    if to == "gguf":
+        return folder / f"{name}-{precision}.gguf"
+    return folder / (name if path.is_file() else f"{name}-huggingface")
+
+
+def _check_place(source: Path, out: Path, to: Target) -> None:
+    if out.resolve() == source.resolve():
+        raise InputError("the output would replace its source", str(out), "choose another --out")
+    if out.is_dir() and to == "gguf":
+        raise InputError("a GGUF model is one file", str(out), "name a file, such as model.gguf")
+    if out.is_file() and not (to == "gguf" and is_gguf(out)):
+        raise InputError("another file stands here", str(out), "choose another --out")
+    foreign = [file for file in out.glob("*") if not any(fnmatch(file.name, n) for n in OURS)]
+    if out.is_dir() and foreign:
+        raise InputError(
+            f"this folder holds other files ({foreign[0].name})", str(out), "choose another --out"
+        )
+
+
+@contextmanager
+def _writing(out: Path, to: Target) -> Iterator[Path]:
+    """A temporary file or folder that becomes `out` on success."""
+    place: Callable = atomic_path if to == "gguf" else atomic_directory
+    with place(out) as temporary:
+        yield temporary
+
+
+def _size(out: Path) -> int:
+    files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    return sum(file.stat().st_size for file in files)
