@@ -51,6 +51,13 @@ class AddedWords:
         return match.end() if match else 0
 
 
+def apart(vocabulary: Vocabulary) -> tuple[Vocabulary, dict[str, int]]:
+    """A vocabulary without the words that were added to it, and those."""
+    if isinstance(vocabulary, AddedWords):
+        return vocabulary.base, vocabulary.words
+    return vocabulary, {}
+
+
 def longest_of(words: Iterable[str]) -> re.Pattern[str]:
     """What finds the longest of `words` that begins at a place. Words with the same beginning share
     it, so that a place is left at its first character that leads nowhere."""
