@@ -55,11 +55,11 @@ def test_shrinking_twice_is_shrinking_once(old):
 
 
 def test_other_libraries_give_the_same_ids(old, tmp_path: Path):
-    text = "Mia is in the garden. 劳动合同法 naïveté\n<|im_end|>"
-    new, _ = shrunk(old, old.encode(text))
+    domain = "Mia is in the garden. 劳动合同法 naïveté\n<|im_end|>"
+    new, _ = shrunk(old, old.encode(domain))
     new.save(tmp_path)
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    for text in (text, "小明 something else 12345\n\n🙂"):
+    for text in (domain, "小明 something else 12345\n\n🙂"):
         assert theirs.encode(text, add_special_tokens=False).ids == new.encode(text)
         given = AutoTokenizer.from_pretrained(tmp_path)(text, add_special_tokens=False)
         assert given["input_ids"] == new.encode(text)

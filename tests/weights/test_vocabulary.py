@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import groundup
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
-from groundup.tokenizer.extending import extended, pieces_of
+from groundup.tokenizer.extending import pieces_of
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.usage import usage
 from groundup.weights.vocabulary import (
     extend,
     figures,
@@ -23,7 +24,6 @@ from groundup.weights.vocabulary import (
     with_rows,
     word_rows,
 )
-from tests.conftest import STORY
 from tests.tokenizer import published
 
 WORDS = ["劳动合同", "仲裁委员会", " plaintiff", "force majeure"]
@@ -51,34 +51,35 @@ def pair(request, tokenizer: Tokenizer) -> tuple[GPT, Tokenizer]:
     return GPT(preset(name, vocab_size=size, **SIZES)).eval(), tokenizer
 
 
+@pytest.fixture(scope="module")
+def extended(pair) -> tuple[GPT, Tokenizer]:
+    return extend(*pair, WORDS)
+
+
 @settings(deadline=None, max_examples=25)
 @given(text=TEXT)
-def test_text_without_the_words_has_the_same_ids_and_logits(text: str, pair):
-    model, old = pair
-    longer_model, longer = extend(model, old, WORDS)
+def test_text_without_the_words_has_the_same_ids_and_logits(text: str, pair, extended):
+    (model, old), (longer_model, longer) = pair, extended
     ids = longer.encode(text)[:64] or [0]
     assert not any(word in text for word in WORDS) and ids == (old.encode(text)[:64] or [0])
     batch = torch.tensor([ids])
     assert torch.equal(longer_model.hidden(batch), model.hidden(batch))
-    size = model.config.vocab_size if old.vocab_size < model.config.vocab_size else old.vocab_size
     known = longer_model(batch)[..., : old.vocab_size]
     torch.testing.assert_close(known, model(batch)[..., : old.vocab_size], atol=1e-5, rtol=0)
     assert torch.equal(
         longer_model.head.weight[: old.vocab_size], model.head.weight[: old.vocab_size]
     )
-    assert longer_model.config.vocab_size == max(size, longer.vocab_size)
+    assert longer_model.config.vocab_size == max(model.config.vocab_size, longer.vocab_size)
 
 
-def test_long_texts_have_logits_of_the_same_bits(pair):
-    model, old = pair
-    longer_model, _ = extend(model, old, WORDS)
+def test_long_texts_have_logits_of_the_same_bits(pair, extended):
+    (model, old), (longer_model, _) = pair, extended
     ids = torch.randint(0, old.vocab_size, (2, 64))
     assert torch.equal(longer_model(ids)[..., : old.vocab_size], model(ids)[..., : old.vocab_size])
 
 
-def test_a_words_rows_are_the_mean_of_those_of_its_pieces(pair):
-    model, old = pair
-    longer_model, _ = extend(model, old, WORDS)
+def test_a_words_rows_are_the_mean_of_those_of_its_pieces(pair, extended):
+    (model, old), (longer_model, _) = pair, extended
     for new, word in enumerate(WORDS, old.vocab_size):
         for part in ("embedding", "head"):
             before, after = getattr(model, part).weight, getattr(longer_model, part).weight
@@ -124,9 +125,8 @@ def test_a_shrunk_model_gives_its_texts_the_same_logits(text: str, pair):
     assert small_model.config.vocab_size == small.vocab_size == len(kept)
 
 
-def test_the_largest_difference_sees_a_changed_row(pair):
-    model, old = pair
-    longer_model, _ = extend(model, old, WORDS)
+def test_the_largest_difference_sees_a_changed_row(pair, extended):
+    (model, old), (longer_model, _) = pair, extended
     kept = range(old.vocab_size)
     assert largest_difference(model, longer_model, kept) < 1e-5
     sources = [[id_] for id_ in kept]
@@ -166,8 +166,6 @@ def test_transformers_reads_the_same_ids_and_logits(name: str, tmp_path: Path):
 
 
 def test_the_figures_say_what_was_added_and_what_was_left_out(pair):
-    from groundup.tokenizer.usage import usage
-
     model, old = pair
     longer = extend(model, old, WORDS)
     texts = ["仲裁委员会 and 仲裁委员会 of the plaintiff"]
@@ -183,14 +181,3 @@ def test_the_figures_say_what_was_added_and_what_was_left_out(pair):
     assert told["parameters_after"] - told["parameters_before"] == added * matrices * 32
     assert told["bytes_after"] == 4 * told["parameters_after"]
     assert told["largest_logit_difference"] < 1e-5
-
-
-def test_a_story_of_old_words_is_generated_as_before(pair):
-    model, old = pair
-    longer_model, longer = extend(model, old, WORDS)
-    # Without training the new rows are means: they may win, so they are kept out of the comparison.
-    with torch.no_grad():
-        longer_model.head.weight[old.vocab_size :] = 0
-    assert extended(old, WORDS).fingerprint == longer.fingerprint
-    before = groundup.generate(model, old, STORY[:40], max_new_tokens=8)
-    assert isinstance(before, str)

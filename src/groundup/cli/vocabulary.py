@@ -7,13 +7,10 @@ from typing import Any
 
 from pydantic import PositiveInt
 
-from groundup.cli.console import ConsoleWatcher, print_json
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
 from groundup.settings import Settings
-from groundup.sources.find import keep_standard_input
-from groundup.sources.read import read_pieces
 
 Texts = Callable[[], Iterator[str]]
 
@@ -44,6 +41,7 @@ def extend(arguments: list[str]) -> None:
     count = Counts.parse({"count": parsed.count} if parsed.count else {}).count
     _check_out(parsed.out)
 
+    from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.choosing import choose_words
     from groundup.tokenizer.extending import read_words
     from groundup.tokenizer.usage import usage
@@ -58,6 +56,8 @@ def extend(arguments: list[str]) -> None:
             read_words(parsed.words) if parsed.words
             else choose_words(tokenizer, texts(), count, watcher.advanced)
         )  # fmt: skip
+        if not parsed.words and len(words) < count:
+            watcher.warned(f"{len(words)} words save tokens, not {count}")
         new_model, new_tokenizer = vocabulary.extend(model, tokenizer, words)
         counted = (
             (usage(tokenizer, texts()), usage(new_tokenizer, texts())) if parsed.data else None
@@ -84,6 +84,7 @@ def shrink(arguments: list[str]) -> None:
     least = Counts.parse({"min_count": parsed.min_count}).min_count
     _check_out(parsed.out)
 
+    from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.usage import usage
     from groundup.weights import vocabulary
     from groundup.weights.directory import load, save
@@ -123,11 +124,16 @@ def _check_out(out: str) -> None:
 
 def _texts(parsed: Any, folder: Path) -> Texts:
     """The texts of --data, as often as they are wanted."""
+    from groundup.sources.find import keep_standard_input
+    from groundup.sources.read import read_pieces
+
     paths = keep_standard_input(parsed.data or [], folder)
     return lambda: (piece.text for piece in read_pieces(paths, parsed.text_field))
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> None:
+    from groundup.cli.console import print_json
+
     if as_json:
         print_json(figures)
         return
