@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError, unknown
+from groundup.tokenizer.added import apart
 from groundup.tokenizer.library import LibraryVocabulary
 from groundup.tokenizer.ranks import GPT4O_PATTERN, LLAMA3_PATTERN, QWEN_PATTERN, RankVocabulary
 from groundup.tokenizer.saving import described_tokens
@@ -216,7 +217,7 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
     embedding: strings, ints, bools, and lists of strings, ints and floats.
 
     Raises `InputError` where llama.cpp has no way to cut text as this tokenizer does."""
-    vocabulary = tokenizer.vocabulary
+    vocabulary, words = apart(tokenizer.vocabulary)
     match vocabulary:
         case SentencePieceVocabulary():
             if not vocabulary.is_bpe:
@@ -231,6 +232,10 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
         case _:
             raise _not_in_llama_cpp("a vocabulary of characters")
     pieces: dict[int, Piece] = fields.pop("pieces")
+    space = SPACE if fields[f"{KEY}model"] == "llama" else " "
+    pieces |= {
+        id_: Piece(word.replace(" ", space), 0.0, USER_DEFINED) for word, id_ in words.items()
+    }
     for token, id_ in tokenizer.special_tokens.items():
         if id_ not in pieces or pieces[id_].type not in (UNKNOWN, USER_DEFINED):
             pieces[id_] = Piece(token, 0.0, CONTROL)
