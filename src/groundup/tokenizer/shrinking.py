@@ -132,6 +132,6 @@ def _renumber_settings(files: dict[str, bytes], new_id: Mapping[int, int]) -> No
         files["added_tokens.json"] = written({token: new_id[id_] for token, id_ in ids.items()})
     if "generation_config.json" in files:
         ends = parse_json(files, "generation_config.json", "").get("eos_token_id")
-        listed = ends if isinstance(ends, list) else [ends]
+        listed: list[int] = ends if isinstance(ends, list) else [ends]
         kept = {"eos_token_id": [new_id[id_] for id_ in listed if id_ in new_id]}
         files["generation_config.json"] = written(kept)
