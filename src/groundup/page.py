@@ -7,22 +7,23 @@ from typing import Any
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
 pre {{ background: #f4f4f4; padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere }}
 table {{ border-collapse: collapse }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: left }}
 td {{ overflow-wrap: anywhere; vertical-align: top }}
 svg {{ max-width: 100%; height: auto }}
-</style>
+{style}</style>
 <h1>{title}</h1>
 {body}
 </html>
 """
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """The whole page from HTML `parts`."""
-    return PAGE.format(title=html.escape(title), body="\n".join(parts))
+def page(title: str, parts: Iterable[str], style: str = "") -> str:
+    """The whole page from HTML `parts`, with rules of `style` for those that need their own."""
+    return PAGE.format(title=html.escape(title), body="\n".join(parts), style=style)
 
 
 def heading(text: str, level: int = 2) -> str:

@@ -91,7 +91,7 @@ def byte_fallback(normalizer: Any, pre_tokenizer: Any, strips: bool) -> tokenize
     content = json.loads(made.to_str())
     names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     known = [piece for piece in learned["vocab"] if not set("小红厨") & set(piece)]
-    pieces = [*names, *known, "\n\n"]
+    pieces = list(dict.fromkeys([*names, *known, "\n\n"]))
     joins = [
         [piece[:at], piece[at:]]
         for piece in known

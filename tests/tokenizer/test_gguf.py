@@ -43,6 +43,11 @@ def fields(smollm2: Path) -> dict:
     }
 
 
+@pytest.fixture(scope="module")
+def published_tokenizer(fields: dict) -> Tokenizer:
+    return read_gguf_tokenizer(fields)
+
+
 def real_texts(real_data: Path) -> list[str]:
     """Passages of the real texts, from all over them."""
     passages = []
@@ -60,28 +65,27 @@ def assert_the_same_ids(ours: Tokenizer, llama_cpp: Tokenize, texts: list[str]) 
         assert ours.encode(text, allow_special=False) == llama_cpp(text, False), text
 
 
-def test_smollm2s_ids_are_llama_cpps(smollm2: Path, fields: dict, real_data: Path):
+def test_smollm2s_ids_are_llama_cpps(smollm2: Path, published_tokenizer, real_data: Path):
     with serving(smollm2) as llama_cpp:
-        ours = read_gguf_tokenizer(fields)
-        assert_the_same_ids(ours, llama_cpp, TEXTS + real_texts(real_data))
+        assert_the_same_ids(published_tokenizer, llama_cpp, TEXTS + real_texts(real_data))
 
 
-def test_smollm2_talks_in_its_own_template(fields: dict):
-    ours = read_gguf_tokenizer(fields)
+def test_smollm2_talks_in_its_own_template(published_tokenizer: Tokenizer):
+    ours = published_tokenizer
     chat = ours.decode(ours.encode_chat([{"role": "user", "content": "Hi"}], True))
     assert chat.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
     assert ours.begin_ids == [] and ours.end_ids == [0, 2] and ours.vocab_size == 49152
 
 
-def test_what_is_read_is_written_again(fields: dict):
-    written = gguf_tokenizer_fields(read_gguf_tokenizer(fields))
+def test_what_is_read_is_written_again(fields: dict, published_tokenizer: Tokenizer):
+    written = gguf_tokenizer_fields(published_tokenizer)
     assert {name: written[name] for name in fields if name in written} == {
         name: value for name, value in fields.items() if not name.endswith("add_space_prefix")
     }
 
 
-def test_a_tokenizer_of_a_gguf_file_saves_as_a_directory(fields: dict, tmp_path: Path):
-    ours = read_gguf_tokenizer(fields)
+def test_a_tokenizer_of_a_gguf_file_saves_as_a_directory(published_tokenizer, tmp_path: Path):
+    ours = published_tokenizer
     ours.save(tmp_path)
     again = Tokenizer.load(tmp_path)
     assert again.fingerprint == ours.fingerprint and again.chat_template == ours.chat_template
@@ -114,9 +118,14 @@ def test_bytes_without_merges_are_written_too(tmp_path: Path):
 )
 def test_loaded_tokenizers_written_as_gguf_give_their_ids(make, tmp_path: Path):
     ours = Tokenizer.load(published.write(make(), tmp_path / "loaded"))
-    texts = [text for text in TEXTS if "\u0301" not in text]  # llama.cpp does not compose: Qwen does
+    texts = [
+        text for text in TEXTS if "\u0301" not in text
+    ]  # llama.cpp does not compose: Qwen does
     with serving(write_model(tmp_path / "loaded.gguf", ours)) as llama_cpp:
         assert_the_same_ids(ours, llama_cpp, texts)
+    again = read_gguf_tokenizer(gguf_tokenizer_fields(ours))
+    assert [again.encode_prompt(text) for text in texts] == [*map(ours.encode_prompt, texts)]
+    assert set(again.end_ids) == set(ours.end_ids)
 
 
 def test_sentencepiece_written_as_gguf_gives_its_ids(tmp_path: Path):

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.errors import TrainingError
+from groundup.errors import InputError, TrainingError
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
 from groundup.train.config import TrainConfig
 from groundup.train.loop import start_run, train
+from groundup.train.memory import training_bytes
 from groundup.train.objectives import in_answer, next_token, weighted_answers
 from groundup.train.optimizers import Muon, orthogonalize
 from groundup.train.schedules import rate
@@ -47,6 +48,15 @@ def test_a_rate_rises_stays_within_its_peak_and_ends_low(schedule: str):
     rates = [rate(i / 100, config) for i in range(101)]
     assert rates[0] == 0 and max(rates) == pytest.approx(1.0) and rates[-1] == pytest.approx(0.1)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_an_inverse_sqrt_rate_is_that_of_the_transformers_paper():
+    steps, warmup = 1000, 100
+    config = TrainConfig(schedule="inverse-sqrt", warmup=warmup / steps)
+    formula = [min(n**-0.5, n * warmup**-1.5) / warmup**-0.5 for n in range(1, steps + 1)]
+    assert [rate(n / steps, config) for n in range(1, steps + 1)] == pytest.approx(formula)
+    with pytest.raises(InputError, match="set warmup"):
+        TrainConfig.parse({"schedule": "inverse-sqrt", "warmup": 0.0})
 
 
 def test_what_an_assistant_says_is_found_even_where_a_window_begins_inside_it():
@@ -122,3 +132,30 @@ def test_training_leaves_the_callers_smallest_numbers_alone():
     assert seen == [0.0]
     assert np.float32(smallest) * np.float32(1) > 0
     assert (torch.tensor(2e-40) / 2).item() > 0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"experts": {"count": 4, "active": 2, "d_ff": 64, "shared_d_ff": 32}},
+        {"layer_pattern": ["linear", "window"], "window": 8},
+        {"latent": {"kv_rank": 16, "rope_dim": 8, "value_dim": 16}, "head_dim": 24},
+        {"attention_softcap": 5.0, "logit_softcap": 5.0, "norm_place": "sandwich"},
+    ],
+)
+def test_every_kind_of_model_can_be_reckoned_and_trained(parts: dict):
+    config = preset(
+        "nano", vocab_size=300, d_model=32, n_heads=2, n_layers=2, context_length=32, **parts
+    )
+    assert training_bytes(config, TrainConfig(micro_batch=2))["activations"] > 0
+    model = GPT(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    ids = torch.randint(0, 300, (2, 33))
+    losses = []
+    for _ in range(20):
+        loss = next_token(model.train(), ids)
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[-1] < 0.7 * losses[0]

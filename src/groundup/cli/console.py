@@ -16,6 +16,7 @@ from groundup.recipe.run import Finished
 from groundup.recipe.watch import Watcher
 from groundup.train.loop import Run
 from groundup.train.metrics import matrix_peak
+from groundup.weights.directory import find_family
 
 # Where nobody looks live (a log file), a line of progress so many seconds.
 SECONDS_BETWEEN_LINES = 15
@@ -85,9 +86,18 @@ class ConsoleWatcher(Watcher):
         self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
 
     def made(self, finished: Finished) -> None:
-        """Where the model and its report are."""
+        """Where the model and its report are, and who else can load it."""
         run = finished.run
         self.console.print(f"\nmodel: {run.model}   report: {run.report}", soft_wrap=True)
+        family = find_family(run.model)
+        if family is None:
+            self.console.print(
+                "its kind (model_type groundup) is groundup's own: only groundup loads it"
+            )
+        else:
+            self.console.print(
+                f"its kind is {family.model_type}: transformers and vLLM load it as well"
+            )
 
 
 def standard_input() -> str:

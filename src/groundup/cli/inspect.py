@@ -1,5 +1,6 @@
 """`groundup inspect`"""
 
+import sys
 from pathlib import Path
 
 from groundup.cli.main import Parser
@@ -9,50 +10,100 @@ from groundup.errors import InputError, nearest
 def main(arguments: list[str]) -> None:
     parser = Parser(
         "inspect",
-        "groundup inspect gpt-2-small",
+        "groundup inspect gpt-2-small --html gpt-2.html",
         description="What a model is made of and what it costs, without loading its weights.",
     )
     parser.add_argument("model", metavar="MODEL", help="a model directory, or a preset's name")
+    parser.add_argument("--html", metavar="FILE", help="write the diagram and tables as a page")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parsed = parser.parse(arguments)
 
+    from dataclasses import asdict
+
     from groundup.cli.console import print_json
-    from groundup.model import cost
-
-    config = read_named_config(parsed.model)
-    parts = cost.parameters(config)
-    figures = {
-        "architecture": config.model_dump(),
-        "parameters": sum(parts.values()),
-        "parameters_by_part": parts,
-        "flops_per_token": cost.forward_flops_per_token(config),
-        "training_flops_per_token": cost.training_flops_per_token(config),
-        "memory_bytes": cost.memory_bytes(config),
-    }
-    if parsed.json:
-        print_json(figures)
-        return
-    for name, value in config.model_dump().items():
-        print(f"{name:<20} {value}")
-    print()
-    for part, count in [*parts.items(), ("total", sum(parts.values()))]:
-        print(f"{part:<20} {count:>15,} parameters")
-    print(f"{'forward':<20} {figures['flops_per_token']:>15,} FLOPs per token")
-    for what, size in figures["memory_bytes"].items():
-        print(f"{what:<20} {size:>15,} bytes")
-
-
-def read_named_config(name: str):
-    """The configuration of a preset, or of a model directory."""
+    from groundup.files import atomic_file
     from groundup.model.presets import PRESETS, preset
-    from groundup.weights.directory import find, read_config
+    from groundup.model.sheet import figures, to_page
+    from groundup.weights.directory import read_config
+    from groundup.weights.stored import stored
 
-    if name in PRESETS:
-        return preset(name)
+    if parsed.model in PRESETS:
+        config, weights = preset(parsed.model), None
+    else:
+        place = find_model(parsed.model)
+        config, weights = read_config(place), stored(place)
+    about = f"{parsed.model}: {summary(config, weights)}"
+    if parsed.html:
+        with atomic_file(parsed.html) as file:
+            file.write(to_page(f"Model: {parsed.model}", about, config))
+    if parsed.json:
+        print_json(figures(config) | {"weights": asdict(weights) if weights else None})
+    else:
+        show(about, config)
+    if parsed.html:
+        print(f"page: {parsed.html}", file=sys.stderr)
+
+
+def find_model(name: str) -> Path:
+    """The place of a model that is no preset; a slip in a preset's name is told from a missing folder."""
+    from groundup.model.presets import PRESETS
+    from groundup.weights.directory import find
+
     folders = [path.name for path in Path().iterdir() if path.is_dir()]
     close = nearest(name, [*PRESETS, *folders])
     if close and not Path(name).exists() and Path(name).name == name:
         raise InputError(
             "there is no such preset or model directory", name, f"did you mean {close!r}?"
         )
-    return read_config(find(name))
+    return find(name)
+
+
+def summary(config, weights) -> str:
+    """A model's size in one sentence, and what lies of it on the disk."""
+    from groundup.model.cost import parameter_count
+    from groundup.model.sheet import size_text
+
+    text = f"{parameter_count(config):,} parameters, {config.n_layers} layers, "
+    text += f"a context of {config.context_length:,} tokens"
+    if weights is None:
+        return text
+    if not weights.files:
+        return f"{text}; no weights beside it"
+    text += f"; weights of {size_text(weights.bytes)} ({weights.bytes:,} bytes) on disk"
+    if weights.problem:
+        return f"{text}, which cannot be read: {weights.problem}"
+    return f"{text}, {weights.dtype}" if weights.dtype else text
+
+
+def show(about: str, config) -> None:
+    """The diagram and the tables on the terminal, in characters that it has."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from groundup.model.diagram import diagram
+    from groundup.model.drawing import to_ascii, to_text
+    from groundup.model.sheet import NOTE, tables
+
+    drawn = to_text(diagram(config))
+    if not _can_show(drawn):
+        drawn = to_ascii(drawn)
+    # A name that this terminal cannot write is no reason to fail.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    print(f"{about}\n\n{drawn}\n")
+    console = Console(highlight=False)
+    for name, header, rows in tables(config):
+        table = Table(title=name, title_justify="left")
+        for i, column in enumerate(header):
+            table.add_column(column, justify="right" if i else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print(NOTE)
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""`groundup tokenizer train|encode|decode`"""
+"""`groundup tokenizer train|encode|decode` (and `extend|shrink`, in vocabulary.py)"""
 
 import re
 import sys
@@ -7,19 +7,25 @@ from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError, unknown
 
-ACTIONS = ("train", "encode", "decode")
+ACTIONS = ("train", "encode", "decode", "extend", "shrink")
 
 
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
-            "usage: groundup tokenizer train PATH... | encode DIR | decode DIR\n\n"
+            "usage: groundup tokenizer train PATH... | encode DIR | decode DIR\n"
+            "       groundup tokenizer extend MODEL ... | shrink MODEL ...\n\n"
             "example: echo 'Hello world' | groundup tokenizer encode runs/book/tokenizer"
         )
         return
     action, *rest = arguments
     if action not in ACTIONS:
         raise unknown("action", action, ACTIONS, "groundup tokenizer")
+    if action in ("extend", "shrink"):
+        from groundup.cli import vocabulary
+
+        getattr(vocabulary, action)(rest)
+        return
     {"train": train, "encode": encode, "decode": decode}[action](rest)
 
 
@@ -47,6 +53,7 @@ def train(arguments: list[str]) -> None:
     from groundup.sources.find import keep_standard_input
     from groundup.sources.read import read_pieces
     from groundup.tokenizer.tokenizer import Tokenizer
+    from groundup.tokenizer.usage import usage
 
     vocab_size = TokenizerConfig.parse({"vocab_size": parsed.vocab_size}).vocab_size
     out = Path(parsed.out)
@@ -61,13 +68,10 @@ def train(arguments: list[str]) -> None:
         )
         tokenizer.save(out)
         seconds = time.perf_counter() - began
-        size, tokens = 0, 0
-        for piece in read_pieces(paths):
-            size += len(piece.text.encode("utf-8", "replace"))
-            tokens += len(tokenizer.encode(piece.text))
+        measured = usage(tokenizer, (piece.text for piece in read_pieces(paths)))
     figures = {
-        "out": parsed.out, "vocab_size": tokenizer.vocab_size, "seconds": seconds, "bytes": size,
-        "bytes_per_token": size / tokens,
+        "out": parsed.out, "vocab_size": tokenizer.vocab_size, "seconds": seconds,
+        "bytes": measured.bytes, "bytes_per_token": measured.bytes_per_token,
     }  # fmt: skip
     if tokenizer.vocab_size < vocab_size:
         watcher.console.print(
@@ -78,7 +82,7 @@ def train(arguments: list[str]) -> None:
         print_json(figures)
     else:
         watcher.console.print(f"{parsed.out}: {tokenizer.vocab_size} ids, "
-                              f"{size / tokens:.2f} bytes per token")  # fmt: skip
+                              f"{measured.bytes_per_token:.2f} bytes per token")  # fmt: skip
 
 
 def encode(arguments: list[str]) -> None:

@@ -1,8 +1,6 @@
 """Data directories that were written apart, by several processes or machines, made into one."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from groundup.data.shards import (
 )
 from groundup.data.splitting import SPLITS, Split
 from groundup.errors import InputError
-from groundup.files import atomic_directory
+from groundup.files import atomic_directory, link
 
 DOCUMENTS_AT_ONCE = 1 << 20
 
@@ -57,7 +55,7 @@ def _join(
             for name in of_part["files"]:
                 if name != documents_name(split):
                     joined = shard_name(split, len(files))
-                    _link(part / name, folder / joined)
+                    link(part / name, folder / joined)
                     files[joined] = of_part["files"][name]
             for block in _blocks(part / documents_name(split)):
                 starts.write(block + np.uint64(tokens))
@@ -65,13 +63,6 @@ def _join(
         files[starts.name] = starts.close()
     total = {key: sum(of_part[key] for of_part in described) for key in ("documents", "text_bytes")}
     return {"tokens": tokens, **total, "files": files}
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
 
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:

@@ -74,10 +74,7 @@ def write_routed(
         return tokenizer.encode(piece.text, allow_special, begins=piece.starts_document)
 
     def encode(batch: list[Routed]) -> list[tuple[Split, Piece, np.ndarray]]:
-        return [
-            (split, piece, np.asarray(encoded(piece), dtype))
-            for split, piece in batch
-        ]
+        return [(split, piece, np.asarray(encoded(piece), dtype)) for split, piece in batch]
 
     with contextlib.ExitStack() as opened:
         writers = {split: _Writer(folder, split, tokenizer, opened) for split in SPLITS}

@@ -31,9 +31,9 @@ class Cache:
         """Add this pass's keys and values of a layer; returns all that these tokens may look at."""
         if layer not in self.layers:
             # Twice the window, so that what is left of it moves to the front only now and then.
-            needed = 2 * window + k.shape[2] if window else self.capacity
-            self.layers[layer] = LayerCache(k, v, min(needed, self.capacity))
-        return self.layers[layer].update(k, v, window)
+            needed = 2 * window if window else self.capacity
+            self.layers[layer] = LayerCache(k, v, min(needed, self.capacity), window)
+        return self.layers[layer].update(k, v)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -47,29 +47,33 @@ class Cache:
 
 
 class LayerCache:
-    """Keys and values of one layer, in two buffers of `capacity` positions."""
+    """Keys and values of one layer, in two buffers of `capacity` positions: all of them, or as many as
+    a window still looks at."""
 
-    def __init__(self, k: Tensor, v: Tensor, capacity: int):
+    def __init__(self, k: Tensor, v: Tensor, capacity: int, window: int | None):
         self.keys, self.values = (x.new_empty(*x.shape[:2], capacity, x.shape[3]) for x in (k, v))
+        self.most_seen = capacity if window is None else window - 1
         self.filled = 0
 
-    def update(self, k: Tensor, v: Tensor, window: int | None) -> KeysAndValues:
-        time = k.shape[2]
-        seen = self.filled if window is None else min(self.filled, window - 1)
-        if self.filled + time > self.keys.shape[2]:
-            self._move_to_front(seen, time)
-        end = self.filled + time
+    def update(self, k: Tensor, v: Tensor) -> KeysAndValues:
+        """What the new positions may look at: what is kept of the past, and themselves."""
+        first = self.filled - min(self.filled, self.most_seen)
+        end = self.filled + k.shape[2]
+        if end > self.keys.shape[2]:
+            return self._start_again(k, v, first)
         self.keys[:, :, self.filled : end] = k
         self.values[:, :, self.filled : end] = v
-        first, self.filled = self.filled - seen, end
+        self.filled = end
         return self.keys[:, :, first:end], self.values[:, :, first:end]
 
-    def _move_to_front(self, kept: int, time: int) -> None:
-        """Only the last `kept` positions are still looked at; make room for `time` more."""
-        size = max(self.keys.shape[2], kept + time)
-        self.keys, self.values = (
-            torch.cat([x[:, :, self.filled - kept : self.filled],
-                       x.new_empty(*x.shape[:2], size - kept, x.shape[3])], dim=2)
-            for x in (self.keys, self.values)
-        )  # fmt: skip
-        self.filled = kept
+    def _start_again(self, k: Tensor, v: Tensor, first: int) -> KeysAndValues:
+        """There is no room: keep, at the front, only what the next position will look at."""
+        past = slice(first, self.filled)
+        joined = [
+            torch.cat([buffer[:, :, past], x], dim=2)
+            for buffer, x in ((self.keys, k), (self.values, v))
+        ]
+        self.filled = min(self.most_seen, joined[0].shape[2])
+        for buffer, x in zip((self.keys, self.values), joined, strict=True):
+            buffer[:, :, : self.filled] = x[:, :, x.shape[2] - self.filled :]
+        return joined[0], joined[1]

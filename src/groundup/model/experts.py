@@ -24,6 +24,7 @@ class MixtureOfExperts(nn.Module):
             SwiGLU(config, self.settings.d_ff) for _ in range(self.settings.count)
         )
         self.shared = shared_expert(config)
+        self.assign = by_choice
         self.routing: tuple[Tensor, Tensor] | None = None
 
     def forward(
@@ -34,12 +35,28 @@ class MixtureOfExperts(nn.Module):
         weights, chosen = choose_experts(probabilities, self.settings)
         self.routing = (probabilities, chosen) if self.training else None
         mixed = self.shared(tokens)
-        for index, expert in enumerate(self.experts):
-            token, rank = (chosen == index).nonzero(as_tuple=True)
+        assigned = self.assign(chosen, len(self.experts))
+        for expert, (token, rank) in zip(self.experts, assigned, strict=True):
             if len(token):
                 given = expert(tokens[token]) * weights[token, rank, None]
                 mixed = mixed.index_add(0, token, given)
         return mixed.view_as(x)
+
+
+Assigned = list[tuple[Int[Tensor, " some"], Int[Tensor, " some"]]]
+
+
+def by_choice(chosen: Int[Tensor, "tokens active"], experts: int) -> Assigned:
+    """For each expert the tokens that chose it, and as their how-manieth choice."""
+    found = ((chosen == index).nonzero(as_tuple=True) for index in range(experts))
+    return [(token, rank) for token, rank in found]
+
+
+def evenly(chosen: Int[Tensor, "tokens active"], experts: int) -> Assigned:
+    """As many for each expert, whatever was chosen: for reckoning with shapes alone."""
+    active = chosen.shape[1]
+    choices = torch.arange(chosen.numel(), device=chosen.device)
+    return [(part // active, part % active) for part in choices.tensor_split(experts)]
 
 
 def choose_experts(
@@ -73,7 +90,10 @@ def balance_loss(
     probabilities = torch.cat([probability for probability, _ in routings])
     chosen = torch.cat([choice for _, choice in routings])
     experts = probabilities.shape[1]
-    share = chosen.flatten().bincount(minlength=experts) / len(chosen)
+    votes = probabilities.new_zeros(experts).scatter_add(
+        0, chosen.flatten(), probabilities.new_ones(chosen.numel())
+    )
+    share = votes / len(chosen)
     return experts * (share * probabilities.mean(dim=0)).sum()
 
 

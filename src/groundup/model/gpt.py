@@ -32,7 +32,7 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.embedding = Embedding(config.vocab_size, config.d_model)
         self.embedding_scale = math.sqrt(config.d_model) if config.scale_embeddings else 1.0
         self.position = additive_position(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -47,7 +47,8 @@ class GPT(nn.Module):
         )
         self.head = Head(config) if config.logit_softcap is None else SoftcappedHead(config)
         self.tie_weights()
-        initialize(self)
+        if not self.embedding.weight.is_meta:  # without memory there are no numbers to set
+            initialize(self)
 
     def tie_weights(self) -> None:
         """Let the output matrix be the embedding, where the config says so."""
@@ -84,6 +85,15 @@ class GPT(nn.Module):
         mixtures = [part for part in self.modules() if isinstance(part, MixtureOfExperts)]
         routings = [part.routing for part in mixtures if part.routing is not None]
         return self.config.experts.balance_loss * balance_loss(routings) if routings else 0.0
+
+
+class Embedding(nn.Embedding):
+    """`torch.nn.Embedding`; on the device "meta" no numbers are drawn, for which torch would load its
+    compiler: a second at the start of every command."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
 
 
 class Head(Linear):

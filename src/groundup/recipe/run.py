@@ -59,7 +59,7 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
     state saved, and `GroundupError` where another process is at work in `out`.
     """
     run = RunDirectory(out)
-    with _alone_in(out):
+    with alone_in(out):
         ledger = Ledger(run.ledger)
         for stage in stages(recipe, run):
             carry_out(stage, ledger, watcher, rebuild)
@@ -73,7 +73,7 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
 
 
 @contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
+def alone_in(out: Path) -> Iterator[None]:
     """Keep a second process from working in the same run directory; a killed one leaves no lock."""
     lock = filelock.FileLock(out / ".lock", blocking=False)
     try:

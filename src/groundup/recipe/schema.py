@@ -194,10 +194,14 @@ def _find(name: str, beside: Path = Path()) -> Path:
     if is_path:
         others = (*path.parent.glob("*.toml"), *map(Path, shipped_recipes()))
         raise no_such("recipe file", path, others)
+    if folder := folder_of_recipes(name):
+        inside = ", ".join(sorted(str(path) for path in folder.glob("*.toml")))
+        raise InputError("a folder of recipes, where one is needed", name, f"name one: {inside}")
     if (beside / name).exists():
         shipped = ", ".join(shipped_recipes())
         raise InputError(
-            "this is no recipe: a recipe is a .toml file, or the name of one that ships", name,
+            "this is no recipe: a recipe is a .toml file, a folder of them, or the name of one that "
+            "ships", name,
             f"ships: {shipped}; to train one of them on this text, add --data {name}",
         )  # fmt: skip
     raise unknown("recipe", name, shipped_recipes(), str(beside) if beside.parts else None)
@@ -253,8 +257,15 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
 
 
 def shipped_recipes() -> list[str]:
-    """The names of the recipes that come with groundup."""
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+    """The names of the recipes that come with groundup, and of the folders of them."""
+    return sorted(path.stem for path in (*SHIPPED.glob("*.toml"), *SHIPPED.glob("*/")))
+
+
+def folder_of_recipes(name: str) -> Path | None:
+    """The folder of recipes of this name or at this path; None where there is no such folder."""
+    shipped = {path.name: path for path in SHIPPED.glob("*/")}
+    folder = shipped.get(name, Path(name))
+    return folder if any(folder.glob("*.toml")) else None
 
 
 def merge(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

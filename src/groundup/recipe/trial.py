@@ -8,6 +8,7 @@ from math import log2
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 from numpy import ndarray
 
 from groundup.cleaning.clean import clean
@@ -29,6 +30,7 @@ from groundup.recipe.schema import DataConfig, Recipe
 from groundup.sources.read import read_pieces
 from groundup.sources.source import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.train.config import TrainConfig
 from groundup.train.loop import start_run, train
 from groundup.train.memory import AVERAGES
 from groundup.train.metrics import matrix_peak
@@ -208,16 +210,7 @@ class Trial:
         if self.reckoned_flops:
             tokens = config.micro_batch * config.grad_accumulation * self.config.context_length
             return tokens * training_flops_per_token(self.config) / self.reckoned_flops
-        batch = self._windows(config.micro_batch)
-        limits = {"steps": 3, "minutes": None, "warmup": 0.0, "learning_rate": 1e-6}
-        run = start_run(self.model, config.model_copy(update=limits))
-        train(run, lambda n: batch, next_token)
-        run.config = run.config.model_copy(
-            update={"steps": 10_000, "minutes": (run.state.seconds + TRAINING_SECONDS) / 60}
-        )
-        before = run.state.step, run.state.seconds
-        train(run, lambda n: batch, next_token)
-        return (run.state.seconds - before[1]) / (run.state.step - before[0])
+        return step_seconds(self.model, config, TRAINING_SECONDS)
 
     @cached_property
     def _seconds_per_scored_token(self) -> float:
@@ -241,13 +234,33 @@ class Trial:
         return size / 200e6
 
     def _windows(self, rows: int) -> ndarray:
-        shape = rows, self.config.context_length + 1
-        return np.random.default_rng(0).integers(self.config.vocab_size, size=shape)
+        return _random_windows(self.config, rows)
 
     def _evaluate(self) -> tuple[float, int]:
         sizes = (sum(len(p.text.encode()) for p in read_pieces([path]))
                  for path in self.recipe.evaluate.text)  # fmt: skip
         return sum(sizes) / self.bytes_per_token * self._seconds_per_scored_token, 0
+
+
+def step_seconds(model: GPT, config: TrainConfig, seconds: float) -> float:
+    """The time of a training step once it runs smoothly, from as many as `seconds` allow."""
+    batch = _random_windows(model.config, config.micro_batch)
+    limits = {
+        "steps": 3, "minutes": None, "schedule": "wsd", "warmup": 0.0, "learning_rate": 1e-6,
+    }  # fmt: skip
+    run = start_run(model, config.model_copy(update=limits))
+    train(run, lambda n: batch, next_token)
+    run.config = run.config.model_copy(
+        update={"steps": 10_000, "minutes": (run.state.seconds + seconds) / 60}
+    )
+    before = run.state.step, run.state.seconds
+    train(run, lambda n: batch, next_token)
+    return (run.state.seconds - before[1]) / (run.state.step - before[0])
+
+
+def _random_windows(config: ModelConfig, rows: int) -> Int[ndarray, "rows window"]:
+    shape = rows, config.context_length + 1
+    return np.random.default_rng(0).integers(config.vocab_size, size=shape)
 
 
 class Sample:

@@ -2,6 +2,11 @@
 
 Read in this order: `bpe.py` (how a vocabulary is learned: first simple, then fast), `words.py` (the
 words it learns from, counted in parallel), `tokenizer.py` (the face that everybody uses),
-`vocabulary.py` (how text becomes ids under a vocabulary), `chat.py` (conversations as text),
-`files.py` (the file formats of Hugging Face and GPT-2).
+`vocabulary.py` (how text becomes ids under a vocabulary), `stream.py` (ids become text one by one),
+`chat.py` (conversations as text), `learn.py` (vocabularies from text).
+
+Then other people's: `library.py`, `sentence_piece.py`, `ranks.py` (vocabularies that the libraries
+tokenizers, sentencepiece and tiktoken run), `files.py` (which file of a directory is which),
+`framing.py` (what they say of special tokens and templates), `saving.py` (how all of that is written
+again), `gguf.py` and `llama2c.py` (tokenizers inside other formats), `spelling.py` (bytes as text).
 """

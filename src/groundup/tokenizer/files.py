@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError
+from groundup.tokenizer.added import AddedWords
 from groundup.tokenizer.bpe import Merges
 from groundup.tokenizer.library import LibraryVocabulary
 from groundup.tokenizer.ranks import is_rank_file, read_ranks
@@ -90,8 +91,12 @@ def read_tokenizer_json(source: bytes, where: str) -> Source:
             for token in added
             if token["special"] and (token["lstrip"] or token["rstrip"])
         }
+        words = {token["content"]: token["id"] for token in added if not token["special"]}
         vocabulary = _own_vocabulary(content, special, where)
-        vocabulary = vocabulary or LibraryVocabulary(source, content, where)
+        if vocabulary is None:
+            vocabulary = LibraryVocabulary(source, content, where)
+        elif words:
+            vocabulary = AddedWords(vocabulary, words)
         return Source(vocabulary, special, _begin_ids(content), strips)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CorruptFileError(
@@ -103,10 +108,11 @@ def read_tokenizer_json(source: bytes, where: str) -> Source:
 def _own_vocabulary(
     content: dict[str, Any], special: Mapping[str, int], where: str
 ) -> MergeVocabulary | CharacterVocabulary | None:
-    """The vocabulary of a `tokenizer.json` that our own encoder is sure to encode with as the
-    `tokenizers` library does."""
+    """The vocabulary of a `tokenizer.json`, without added words, that our own encoder is sure to
+    encode with as the `tokenizers` library does."""
     model = content["model"]
-    if content.get("normalizer") or len(special) < len(content["added_tokens"]):
+    words = [token for token in content["added_tokens"] if not token["special"]]
+    if content.get("normalizer") or not all(_is_literal(word, model) for word in words):
         return None
     if model["type"] == "WordLevel" and content.get("pre_tokenizer") == isolating(r"[\s\S]"):
         return CharacterVocabulary(sorted(model["vocab"], key=model["vocab"].__getitem__))
@@ -122,6 +128,12 @@ def _own_vocabulary(
     if not vocab.keys() >= CHARACTER_TO_BYTE.keys():
         return None
     return merge_vocabulary(vocab, merges, pattern, where)
+
+
+def _is_literal(word: dict[str, Any], model: dict[str, Any]) -> bool:
+    """Whether an added token is found wherever its text stands, and by no other way."""
+    conditions = ("single_word", "lstrip", "rstrip", "normalized")
+    return word["content"] not in model["vocab"] and not any(word[name] for name in conditions)
 
 
 def _pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError
+from groundup.tokenizer.added import AddedWords
 from groundup.tokenizer.chat import END
 from groundup.tokenizer.files import Files, Source, parse_json
 
@@ -99,24 +100,31 @@ def _names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add_tokens(files: Files, config: Mapping[str, Any], source: Source, where: str) -> None:
-    """The tokens that settings add to a vocabulary, by id or, in older files, by their text. (A
-    `tokenizer.json` has them itself.)"""
+    """The tokens that settings add to a vocabulary, by id or, in older files, by their text: those
+    that are said not to be special are words. (A `tokenizer.json` has them itself.)"""
     if "tokenizer.json" in files:
         return
+    words: dict[str, int] = {}
     try:
         for id_, token in config.get("added_tokens_decoder", {}).items():
+            if not token.get("special", True) and int(id_) not in source.vocabulary.tokens:
+                words[token["content"]] = int(id_)
+                continue
             source.special_tokens[token["content"]] = int(id_)
             source.strips[token["content"]] = (
                 token.get("lstrip", False),
                 token.get("rstrip", False),
             )
         for token, id_ in parse_json(files, "added_tokens.json", where).items():
-            source.special_tokens.setdefault(token, int(id_))
+            if token not in words:
+                source.special_tokens.setdefault(token, int(id_))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(
             f"not valid added tokens ({type(error).__name__}: {error})",
             f"{where}/tokenizer_config.json", "copy the folder again",
         ) from error  # fmt: skip
+    if words:
+        source.vocabulary = AddedWords(source.vocabulary, words)
 
 
 def _add_named(names: Mapping[str, Any], source: Source) -> None:

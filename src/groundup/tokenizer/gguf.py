@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError, unknown
+from groundup.tokenizer.added import apart
 from groundup.tokenizer.library import LibraryVocabulary
 from groundup.tokenizer.ranks import GPT4O_PATTERN, LLAMA3_PATTERN, QWEN_PATTERN, RankVocabulary
 from groundup.tokenizer.saving import described_tokens
@@ -160,13 +161,10 @@ def _beginning(fields: Fields) -> dict[str, Any] | None:
         return None
     id_ = fields[f"{KEY}bos_token_id"]
     token = fields[f"{KEY}tokens"][id_]
-    bos, text = (
-        {"SpecialToken": {"id": token, "type_id": 0}},
-        {"Sequence": {"id": "A", "type_id": 0}},
-    )
-    other = {"Sequence": {"id": "B", "type_id": 1}}
+    bos = {"SpecialToken": {"id": token, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
     return {
-        "type": "TemplateProcessing", "single": [bos, text], "pair": [bos, text, other],
+        "type": "TemplateProcessing", "single": [bos, first], "pair": [bos, first, second],
         "special_tokens": {token: {"id": token, "ids": [id_], "tokens": [token]}},
     }  # fmt: skip
 
@@ -178,7 +176,7 @@ def _read_pieces(fields: Fields) -> list[Piece]:
     if UNKNOWN not in types:  # SentencePiece must have one
         types[fields.get(f"{KEY}unknown_token_id", 0)] = UNKNOWN
     return [
-        Piece(token or f"[EMPTY_{id_}]", float(score), type_)
+        Piece(token.replace(" ", SPACE) or f"[EMPTY_{id_}]", float(score), type_)
         for id_, (token, score, type_) in enumerate(zip(tokens, scores, types, strict=True))
     ]
 
@@ -196,6 +194,12 @@ def _settings(fields: Fields) -> dict[str, Any]:
         config |= {"tokenizer_class": "LlamaTokenizer", "legacy": True}
         config["bos_token"] = tokens[fields.get(f"{KEY}bos_token_id", 1)]
         config["eos_token"] = tokens[fields.get(f"{KEY}eos_token_id", 2)]
+        types = fields.get(f"{KEY}token_type", [])
+        config["added_tokens_decoder"] = {
+            str(id_): {"content": tokens[id_]}
+            for id_, type_ in enumerate(types)
+            if type_ == USER_DEFINED
+        }
     if template := fields.get("tokenizer.chat_template"):
         config["chat_template"] = template
     ends = [fields.get(f"{KEY}{key}_token_id") for key in ("eos", "eot", "eom")]
@@ -213,7 +217,7 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
     embedding: strings, ints, bools, and lists of strings, ints and floats.
 
     Raises `InputError` where llama.cpp has no way to cut text as this tokenizer does."""
-    vocabulary = tokenizer.vocabulary
+    vocabulary, words = apart(tokenizer.vocabulary)
     match vocabulary:
         case SentencePieceVocabulary():
             if not vocabulary.is_bpe:
@@ -228,8 +232,13 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
         case _:
             raise _not_in_llama_cpp("a vocabulary of characters")
     pieces: dict[int, Piece] = fields.pop("pieces")
-    pieces |= {id_: Piece(token, 0.0, CONTROL) for token, id_ in tokenizer.special_tokens.items()
-               if id_ not in pieces or pieces[id_].type != UNKNOWN}  # fmt: skip
+    space = SPACE if fields[f"{KEY}model"] == "llama" else " "
+    pieces |= {
+        id_: Piece(word.replace(" ", space), 0.0, USER_DEFINED) for word, id_ in words.items()
+    }
+    for token, id_ in tokenizer.special_tokens.items():
+        if id_ not in pieces or pieces[id_].type not in (UNKNOWN, USER_DEFINED):
+            pieces[id_] = Piece(token, 0.0, CONTROL)
     return fields | _token_lists(pieces, vocab_size) | _framing_fields(tokenizer)
 
 
@@ -293,7 +302,9 @@ def _library_fields(vocabulary: LibraryVocabulary) -> dict[str, Any]:
 
 
 def _pieces(vocabulary: LibraryVocabulary, scores: Mapping[str, float]) -> dict[int, Piece]:
-    added = {token["content"] for token in vocabulary.content["added_tokens"]}
+    added = {
+        token["content"] for token in vocabulary.content["added_tokens"] if not token["special"]
+    }
     spelled = vocabulary.beginning.get_vocab(with_added_tokens=True)
     return {
         id_: Piece(text, scores.get(text, 0.0), USER_DEFINED if text in added else NORMAL)
@@ -317,6 +328,8 @@ def _patterns(pre_tokenizer: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _piece_fields(pieces: dict[int, Piece], prefix: bool) -> dict[str, Any]:
+    """Those of pieces with scores. llama.cpp puts the prefix after every special token, whatever the
+    model wants; that only ever makes a difference right after one."""
     if not any(piece.type == BYTE for piece in pieces.values()):
         raise _not_in_llama_cpp("pieces without the 256 bytes")
     return {f"{KEY}model": "llama", f"{KEY}pre": "default",
@@ -335,18 +348,18 @@ def _pieces_of_merges(vocabulary: LibraryVocabulary) -> dict[int, Piece]:
             pieces[id_] = Piece(piece.text, 0.0, BYTE)
         elif piece.text == model.get("unk_token"):
             pieces[id_] = Piece(piece.text, 0.0, UNKNOWN)
-        elif piece.type == USER_DEFINED:
-            pieces[id_] = Piece(piece.text.replace(" ", SPACE), 0.0, USER_DEFINED)
     return pieces
 
 
 def _token_lists(pieces: Mapping[int, Piece], vocab_size: int | None) -> dict[str, Any]:
     size = vocab_size or max(pieces) + 1
     listed = [pieces.get(id_, Piece(f"[PAD{id_}]", 0.0, UNUSED)) for id_ in range(size)]
-    if len({piece.text for piece in listed}) < size:
+    # llama.cpp finds user-defined tokens in the text itself, before it writes "▁" for space.
+    texts = [p.text.replace(SPACE, " ") if p.type == USER_DEFINED else p.text for p in listed]
+    if len(set(texts)) < size:
         raise InputError("two tokens are spelled alike, which a GGUF file cannot say")
     return {
-        f"{KEY}tokens": [piece.text for piece in listed],
+        f"{KEY}tokens": texts,
         f"{KEY}scores": [piece.score for piece in listed],
         f"{KEY}token_type": [piece.type for piece in listed],
     }
@@ -365,7 +378,7 @@ def _framing_fields(tokenizer: Tokenizer) -> dict[str, Any]:
         ids["eot_token_id"] = of_turns[0]
     if tokenizer.begin_ids:
         ids["bos_token_id"] = tokenizer.begin_ids[-1]
-    fields = {KEY + key: id_ for key, id_ in ids.items()}
+    fields: dict[str, Any] = {KEY + key: id_ for key, id_ in ids.items()}
     fields[f"{KEY}add_bos_token"] = bool(tokenizer.begin_ids)
     if tokenizer.chat_template is not None:
         fields["tokenizer.chat_template"] = tokenizer.chat_template

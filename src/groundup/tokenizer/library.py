@@ -48,11 +48,22 @@ class LibraryVocabulary:
         self.source, self.content, self.where = source, content, where
         special = {token["id"] for token in content["added_tokens"] if token["special"]}
         steps, self.prefix = decoder_steps(content.get("decoder"), where)
+        words = self._added_words(steps)
         pieces = self.beginning.get_vocab(with_added_tokens=True)
         self.tokens = {
-            id_: to_bytes(piece, steps) for piece, id_ in pieces.items() if id_ not in special
+            id_: piece.encode() if piece in words else to_bytes(piece, steps)
+            for piece, id_ in pieces.items()
+            if id_ not in special
         }
         self.begins_anew = any(map(is_prefixing_each, _nodes([content.get(p) for p in _BEFORE])))
+
+    def _added_words(self, steps: list[Step]) -> set[str]:
+        """The added tokens that are spelled as they are read. (Of pieces that the model has as well,
+        a decoder by bytes can be told those that were added; one that replaces marks cannot.)"""
+        added = {token["content"] for token in self.content["added_tokens"]}
+        if _from_byte_level in steps:
+            return added
+        return added - self.beginning.get_vocab(with_added_tokens=False).keys()
 
     @cached_property
     def beginning(self) -> Any:

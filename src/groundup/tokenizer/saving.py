@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from groundup.tokenizer.added import apart
 from groundup.tokenizer.files import parse_json
 from groundup.tokenizer.framing import END_OF_TEXT, TEMPLATE, TEMPLATES, Framing
 from groundup.tokenizer.spelling import isolating, to_printable
@@ -28,19 +29,17 @@ def files_to_save(
     loaded = framing.files
     files = {name: content for name, content in loaded.items() if name != "generation_config.json"}
     added = {t: id_ for t, id_ in special_tokens.items() if framing.special_tokens.get(t) != id_}
-    if isinstance(vocabulary, OWN) and "tokenizer.json" not in files:
+    if isinstance(apart(vocabulary)[0], OWN) and "tokenizer.json" not in files:
         files = _own_files(vocabulary, special_tokens, chat_template) | files
     elif added:
-        _add_tokens(files, added)
+        add_tokens(files, described_tokens(added))
     if loaded and chat_template != framing.templates.get("default"):
         _set_template(files, dict(framing.templates) | {"default": chat_template})
     return files
 
 
 def _own_files(
-    vocabulary: MergeVocabulary | CharacterVocabulary,
-    special_tokens: Mapping[str, int],
-    chat_template: str | None,
+    vocabulary: Vocabulary, special_tokens: Mapping[str, int], chat_template: str | None
 ) -> dict[str, bytes]:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -50,22 +49,26 @@ def _own_files(
     if END_OF_TEXT in special_tokens:
         config["eos_token"] = END_OF_TEXT
     return {
-        "tokenizer.json": _written(tokenizer_json(vocabulary, special_tokens), indent=1),
-        "tokenizer_config.json": _written(config, indent=2),
+        "tokenizer.json": written(tokenizer_json(vocabulary, special_tokens), indent=1),
+        "tokenizer_config.json": written(config, indent=2),
     }
 
 
-def _add_tokens(files: dict[str, bytes], added: Mapping[str, int]) -> None:
-    """Special tokens stand in `tokenizer.json`, or, without one, in the settings."""
+def add_tokens(files: dict[str, bytes], added: list[dict[str, Any]]) -> None:
+    """Put tokens, as a `tokenizer.json` describes them, among those of `files`: into that file, and
+    into the settings where there is none or they list such tokens as well."""
+    config = parse_json(files, "tokenizer_config.json", "")
     if "tokenizer.json" in files:
         content = parse_json(files, "tokenizer.json", "")
-        content["added_tokens"] += described_tokens(added)
-        files["tokenizer.json"] = _written(content)
-        return
-    config = parse_json(files, "tokenizer_config.json", "")
-    tokens = {str(token.pop("id")): token for token in described_tokens(added)}
-    config["added_tokens_decoder"] = config.get("added_tokens_decoder", {}) | tokens
-    files["tokenizer_config.json"] = _written(config, indent=2)
+        content["added_tokens"] += added
+        files["tokenizer.json"] = written(content)
+    if "tokenizer.json" not in files or "added_tokens_decoder" in config:
+        by_id = {
+            str(token["id"]): {name: value for name, value in token.items() if name != "id"}
+            for token in added
+        }
+        config["added_tokens_decoder"] = config.get("added_tokens_decoder", {}) | by_id
+        files["tokenizer_config.json"] = written(config, indent=2)
 
 
 def _set_template(files: dict[str, bytes], templates: Mapping[str, str | None]) -> None:
@@ -74,33 +77,33 @@ def _set_template(files: dict[str, bytes], templates: Mapping[str, str | None]) 
     config = parse_json(files, "tokenizer_config.json", "")
     named = [{"name": name, "template": one} for name, one in templates.items() if one is not None]
     config["chat_template"] = named if len(templates) > 1 else templates["default"]
-    files["tokenizer_config.json"] = _written(config, indent=2)
+    files["tokenizer_config.json"] = written(config, indent=2)
 
 
-def _written(content: Any, indent: int | None = None) -> bytes:
+def written(content: Any, indent: int | None = None) -> bytes:
+    """JSON as the files have it."""
     return json.dumps(content, ensure_ascii=False, indent=indent).encode()
 
 
 def description(vocabulary: Vocabulary, special_tokens: Mapping[str, int]) -> bytes:
     """The same for the same vocabulary and special tokens, and for no others."""
-    if isinstance(vocabulary, OWN):
-        return _written(tokenizer_json(vocabulary, special_tokens), indent=1)
-    assert isinstance(vocabulary, LoadedVocabulary)
-    return vocabulary.identity() + _written(dict(special_tokens))
+    base, words = apart(vocabulary)
+    if isinstance(base, OWN):
+        return written(tokenizer_json(vocabulary, special_tokens), indent=1)
+    assert isinstance(base, LoadedVocabulary)
+    return base.identity() + written(dict(special_tokens)) + (written(words) if words else b"")
 
 
-def tokenizer_json(
-    vocabulary: MergeVocabulary | CharacterVocabulary, special_tokens: Mapping[str, int]
-) -> dict[str, Any]:
-    """The content of `tokenizer.json`: the `tokenizers` library gives the same ids from it."""
+def tokenizer_json(vocabulary: Vocabulary, special_tokens: Mapping[str, int]) -> dict[str, Any]:
+    """The content of `tokenizer.json` for a vocabulary of merges or characters, perhaps with words
+    added: the `tokenizers` library gives the same ids from it."""
+    base, words = apart(vocabulary)
     described = (
-        _describe_merges(vocabulary)
-        if isinstance(vocabulary, MergeVocabulary)
-        else _describe_characters(vocabulary)
+        _describe_merges(base) if isinstance(base, MergeVocabulary) else _describe_characters(base)
     )
     return {
         "version": "1.0", "truncation": None, "padding": None,
-        "added_tokens": described_tokens(special_tokens),
+        "added_tokens": described_tokens(special_tokens) + described_words(words),
         "normalizer": None, "post_processor": None, **described,
     }  # fmt: skip
 
@@ -114,6 +117,11 @@ def described_tokens(
          "normalized": False, "special": special(token)}
         for token, id_ in tokens.items()
     ]  # fmt: skip
+
+
+def described_words(words: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Added words as a `tokenizer.json` lists them."""
+    return described_tokens(words, lambda _: False)
 
 
 def _describe_merges(vocabulary: MergeVocabulary) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class SentencePieceVocabulary:
     def _processor(self, model: bytes) -> Any:
         sentencepiece = library("sentencepiece", "a SentencePiece model")
         try:
+            if not model:  # the library takes this for no model yet
+                raise RuntimeError("it is empty")
             return sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
             raise CorruptFileError(

@@ -124,14 +124,15 @@ class Tokenizer:
         return cls(vocabulary, special, framing.templates.get("default"), framing)
 
     def save(self, directory: str | Path) -> None:
-        """Write the files that it was loaded from, unchanged where it is; one that we learned
-        writes `tokenizer.json` and `tokenizer_config.json`, for us and for Hugging Face."""
-        saved = files_to_save(
-            self.vocabulary, self.special_tokens, self.chat_template, self.framing
-        )
-        for name, content in saved.items():
+        """Write its `files`."""
+        for name, content in self.files().items():
             with atomic_file(Path(directory) / name, "wb") as file:
                 file.write(content)
+
+    def files(self) -> dict[str, bytes]:
+        """The files that it was loaded from, by their names, unchanged where it is; of one that we
+        learned `tokenizer.json` and `tokenizer_config.json`, for us and for Hugging Face."""
+        return files_to_save(self.vocabulary, self.special_tokens, self.chat_template, self.framing)
 
     # What it is
 

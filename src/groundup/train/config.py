@@ -2,7 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from groundup.settings import Seed, Settings
 
@@ -24,8 +31,9 @@ class TrainConfig(Settings):
     """Peak rate of AdamW."""
     matrix_learning_rate: PositiveFloat = 0.02
     """Peak rate of Muon."""
-    schedule: Literal["cosine", "wsd"] = "wsd"
-    """After the warm-up: fall along a cosine, or stay and fall linearly at the end (wsd)."""
+    schedule: Literal["cosine", "wsd", "inverse-sqrt"] = "wsd"
+    """After the warm-up: fall along a cosine; stay and fall linearly at the end (wsd); or fall as one
+    over the root of the step, without an end in view (inverse-sqrt, Vaswani et al. 2017)."""
     warmup: float = Field(default=0.02, ge=0.0, lt=1.0)
     """Share of the training in which the rate rises from 0."""
     decay: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -57,3 +65,11 @@ class TrainConfig(Settings):
     """Decides the starting weights, the order of the data and the dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""
+
+    @model_validator(mode="after")
+    def _schedule_begins(self) -> "TrainConfig":
+        if self.schedule == "inverse-sqrt" and not self.warmup:
+            raise ValueError(
+                "an inverse-sqrt schedule falls from where the warmup ends: set warmup"
+            )
+        return self

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from groundup.model.config import ModelConfig
 from groundup.model.cost import parameter_count
+from groundup.model.experts import MixtureOfExperts, evenly
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS, preset
 from groundup.train.config import TrainConfig
@@ -31,6 +32,11 @@ def training_bytes(
     micro-batch, on one device in single precision."""
     with FakeTensorMode():
         model = GPT(config)
+        for part in model.modules():
+            if isinstance(part, MixtureOfExperts):
+                part.assign = (
+                    evenly  # what tokens choose depends on numbers, of which there are none
+                )
         one, two = (_kept_for_backward(model, _windows(config, n), objective) for n in (1, 2))
         matrices = sum(_bytes(p) for p in model.blocks.parameters() if p.ndim == 2)
         weights = sum(map(_bytes, model.parameters()))

@@ -16,6 +16,8 @@ def rate(progress: float, config: TrainConfig) -> float:
     if config.schedule == "cosine":
         fall = (progress - config.warmup) / (1 - config.warmup)
         height = 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
+    elif config.schedule == "inverse-sqrt":
+        height = math.sqrt(config.warmup / progress)
     else:
         left = max(0.0, 1 - progress)
         height = min(1.0, left / config.decay) if config.decay else 1.0

@@ -16,6 +16,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights import gguf, huggingface, llama2c
+from groundup.weights.families import Family
 from groundup.weights.gguf_head import is_gguf
 
 
@@ -31,10 +32,12 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
 
 def write(model: GPT, tokenizer: Tokenizer, folder: Path) -> str:
     """`save` into a folder that is there, file by file."""
+    begin = {"bos_token_id": tokenizer.begin_ids[0]} if tokenizer.begin_ids else {}
     ends = {"eos_token_id": sorted(tokenizer.end_ids)}
-    write_json(folder / "generation_config.json", ends)
+    write_json(folder / "generation_config.json", begin | ends)
     tokenizer.save(folder)
-    return huggingface.write_model(model, folder, {"eos_token_id": tokenizer.end_of_text_id})
+    one_end = {"eos_token_id": tokenizer.end_of_text_id}
+    return huggingface.write_model(model, folder, begin | one_end)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _no_config(directory: Path) -> InputError:
 
 def _download(hub_id: str) -> Path:
     try:
-        patterns = ["*.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja"]
+        patterns = ["*.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja", "merges.txt"]
         return Path(snapshot_download(hub_id, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises many kinds, and none is our bug
         reason = str(error).splitlines()[0]
@@ -138,6 +141,11 @@ def _download(hub_id: str) -> Path:
 def read_config(path: Path) -> ModelConfig:
     """The `ModelConfig` of a model; reads no weights."""
     return _kind_of(path).read_config(path)
+
+
+def find_family(directory: Path) -> Family | None:
+    """The family that a model directory is of; None for groundup's own kind."""
+    return huggingface.read_config(directory / "config.json")[1]
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
