@@ -28,7 +28,17 @@ def test_help_answers_at_once():
 
 @pytest.mark.parametrize(
     "verb",
-    ["quickstart", "run", "pretrain", "evaluate", "generate", "chat", "convert", "inspect", "doctor"],
+    [
+        "quickstart",
+        "run",
+        "pretrain",
+        "evaluate",
+        "generate",
+        "chat",
+        "convert",
+        "inspect",
+        "doctor",
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb: str):
     result = groundup(verb, "--help")

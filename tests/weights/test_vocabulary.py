@@ -181,3 +181,22 @@ def test_the_figures_say_what_was_added_and_what_was_left_out(pair):
     assert told["parameters_after"] - told["parameters_before"] == added * matrices * 32
     assert told["bytes_after"] == 4 * told["parameters_after"]
     assert told["largest_logit_difference"] < 1e-5
+
+
+def test_published_weights_answer_as_before_with_words_and_without_the_rest(smollm2: Path):
+    model, old = groundup.load(smollm2)
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    chat = old.encode_chat(question, add_generation_prompt=True)
+    longer_model, longer = extend(model, old, ["取保候审", " estoppel"])
+    assert longer.encode_chat(question, add_generation_prompt=True) == chat
+    assert longer.encode("plead estoppel") == [*old.encode("plead"), 49_153]
+    text = "What is the capital of France?\nThe capital of France is Paris."
+    small_model, small, kept = shrink(model, old, old.encode(text))
+    small_chat = small.encode_chat(question, add_generation_prompt=True)
+    assert [kept[id_] for id_ in small_chat] == chat and small.vocab_size < 1000
+    with torch.no_grad():
+        logits = model(torch.tensor([chat]))
+        assert torch.equal(longer_model(torch.tensor([chat]))[..., :49_152], logits)
+        their = small_model(torch.tensor([small_chat]))
+    torch.testing.assert_close(their, logits[..., kept], atol=1e-4, rtol=0)
+    assert small.token_bytes(int(their[0, -1].argmax())) == b"The"  # capital of France is Paris

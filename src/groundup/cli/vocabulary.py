@@ -106,7 +106,7 @@ def shrink(arguments: list[str]) -> None:
 
 def _parser(action: str, example: str, about: str) -> Parser:
     parser = Parser(f"tokenizer {action}", example, description=about)
-    parser.add_argument("model", metavar="MODEL", help="a model directory")
+    parser.add_argument("model", metavar="MODEL", help="a model directory or file")
     parser.add_argument("--text-field", help="the field of a row that is its text")
     parser.add_argument("--out", required=True, metavar="DIR", help="model directory to write")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -143,21 +143,17 @@ def _show(figures: dict[str, Any], as_json: bool) -> None:
 
     console = Console(highlight=False)
     if words := figures.get("words"):
-        table = Table("word", "pieces", "times", "tokens saved")
+        table = Table("word", "tokens before", "times", "tokens saved")
         for row in words[:30]:
-            cells = (
-                row["word"],
-                " · ".join(row["pieces"]),
-                row.get("times", ""),
-                row.get("saved", ""),
-            )
+            cells = row["word"], len(row["pieces"]), row.get("times", ""), row.get("saved", "")
             table.add_row(*(escape(str(cell)) for cell in cells))
         console.print(table)
         if len(words) > 30:
             console.print(f"  … and {len(words) - 30} more (see --json)")
     for name in ("vocab_size", "parameters", "bytes", "tokens", "bytes_per_token"):
         if f"{name}_before" in figures:
-            before, after = figures[f"{name}_before"], figures[f"{name}_after"]
-            console.print(f"{name.replace('_', ' '):<16} {before:>14,.6g} → {after:>14,.6g}")
+            before, after = (figures[f"{name}_{when}"] for when in ("before", "after"))
+            form = ",.3f" if name == "bytes_per_token" else ",d"
+            console.print(f"{name.replace('_', ' '):<16} {before:>14{form}} → {after:>14{form}}")
     console.print(f"largest difference of a logit: {figures['largest_logit_difference']:.1g}")
     console.print(f"model: {escape(figures['out'])}", soft_wrap=True)

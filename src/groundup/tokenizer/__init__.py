@@ -9,4 +9,7 @@ Then other people's: `library.py`, `sentence_piece.py`, `ranks.py` (vocabularies
 tokenizers, sentencepiece and tiktoken run), `files.py` (which file of a directory is which),
 `framing.py` (what they say of special tokens and templates), `saving.py` (how all of that is written
 again), `gguf.py` and `llama2c.py` (tokenizers inside other formats), `spelling.py` (bytes as text).
+
+Last, vocabularies for a domain: `added.py` (words with an id of their own), `extending.py` and
+`choosing.py` (which words, and how they come in), `shrinking.py` (what is never used goes), `usage.py`.
 """

@@ -128,10 +128,11 @@ def _renumber_settings(files: dict[str, bytes], new_id: Mapping[int, int]) -> No
         config["added_tokens_decoder"] = {str(new_id[int(id_)]): t for id_, t in added.items()}
         files["tokenizer_config.json"] = written(config, indent=2)
     if "added_tokens.json" in files:
-        ids = parse_json(files, "added_tokens.json", "")
-        files["added_tokens.json"] = written({token: new_id[id_] for token, id_ in ids.items()})
+        tokens = parse_json(files, "added_tokens.json", "")
+        renumbered = {token: new_id[id_] for token, id_ in tokens.items()}
+        files["added_tokens.json"] = written(renumbered)
     if "generation_config.json" in files:
         ends = parse_json(files, "generation_config.json", "").get("eos_token_id")
-        listed: list[int] = ends if isinstance(ends, list) else [ends]
+        listed: list[Any] = ends if isinstance(ends, list) else [ends]
         kept = {"eos_token_id": [new_id[id_] for id_ in listed if id_ in new_id]}
         files["generation_config.json"] = written(kept)
