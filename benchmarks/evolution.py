@@ -57,7 +57,8 @@ def main() -> None:
     options, more = parser.parse_known_args()
     command = [sys.executable, "-m", "groundup.cli.main", "run", "evolution", "--out", options.out]
     command += ["--data", options.data, "--seeds", options.seeds, *more]
-    subprocess.run(command, check=True)
+    if status := subprocess.run(command).returncode:
+        sys.exit(status)
     write_pages(read_comparison(Path(options.out)).variants, Path(options.data).name)
 
 
