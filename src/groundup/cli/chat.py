@@ -11,7 +11,9 @@ def main(arguments: list[str]) -> None:
     parser = Parser(
         "chat", "groundup chat runs/quickstart/pretrain/model", description="Talk to a model."
     )
-    parser.add_argument("model", metavar="MODEL", help="a model directory, a .gguf file or a hub id")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a model directory, a .gguf file or a hub id"
+    )
     parser.add_argument("--system", help="what the model is told before the conversation")
     for flag, about in {
         "--temperature": "0 takes the likeliest (0)",

@@ -9,7 +9,9 @@ def main(arguments: list[str]) -> None:
         "groundup evaluate runs/book/pretrain/model --text other.txt --json",
         description="Measure how well a model predicts a text.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model directory, a .gguf file or a hub id")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a model directory, a .gguf file or a hub id"
+    )
     parser.add_argument("--text", required=True, metavar="FILE", help="the text to predict")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parsed = parser.parse(arguments)

@@ -12,7 +12,9 @@ def main(arguments: list[str]) -> None:
         "groundup generate runs/book/pretrain/model --prompt 'Once upon' --temperature 0.8",
         description="Continue a prompt.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model directory, a .gguf file or a hub id")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a model directory, a .gguf file or a hub id"
+    )
     parser.add_argument("--prompt", help="the text to continue (standard input)")
     parser.add_argument("--stop", nargs="+", default=[], help="end before any of these strings")
     parser.add_argument("--json", action="store_true", help="print text, ids and figures as JSON")
