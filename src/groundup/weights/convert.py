@@ -17,6 +17,7 @@ from torch import Tensor
 
 from groundup.errors import GroundupError, InputError
 from groundup.files import atomic_directory, atomic_path
+from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.files import NAMES
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -70,46 +71,43 @@ def convert(
     and `GroundupError` where the output is not the model that was to be written: nothing is left then."""
     if quantization and to != "gguf":
         raise InputError("only GGUF files are quantised", "quantize", "leave it out, or --to gguf")
-    precision = quantization or DEFAULT_QUANTIZATION
+    precision = (quantization or DEFAULT_QUANTIZATION) if to == "gguf" else "f32"
     path = find(source)
     out = out or _beside(path, str(source), to, precision)
     check_quantization(precision)
     _check_place(path, out, to)
-    config = read_config(path)
-    if to == "gguf":
-        kind = architecture_for(config).model_type
-    else:
-        family = family_for(config)
-        if family is None:
-            raise not_covered(config, FAMILIES.values(), "no family of Hugging Face's has")
-        kind = family.model_type
+    kind = _kind(read_config(path), to)
     model, tokenizer = load(path)
     prompts = list(probes(tokenizer, model))
     wanted = logits(model, prompts)
     with _writing(out, to) as temporary:
         if to == "gguf":
             write_gguf(model, tokenizer, temporary, precision, path.stem)
-            if precision != "f32":
-                round_as_stored(model, precision)
         else:
             write(model, tokenizer, temporary)
+        if precision != "f32":
+            round_as_stored(model, precision)
         explained = logits(model, prompts)
-        del model
+        del model  # two at a time are enough
         again, its_tokenizer = load(temporary)
         check_tokens(tokenizer, its_tokenizer)
         given = logits(again, prompts)
         unexplained = largest_difference(given, explained)
-        bound = ROUNDING * max(10.0, *(float(part.abs().max()) for part in wanted))
-        if not unexplained <= bound:  # NaN is not
-            raise GroundupError(
-                f"the converted model is not the same: its logits differ by {unexplained:.3g}, where "
-                f"{precision if to == 'gguf' else 'float32'} explains {bound:.3g}",
-                str(out), "nothing was written; this is a fault of the converter: please report it",
-            )  # fmt: skip
+        check_difference(unexplained, explained, out)
     return Conversion(
         out, kind, _size(out), largest_difference(given, wanted), unexplained,
         same_choices(given, wanted),
     )  # fmt: skip
+
+
+def _kind(config: ModelConfig, to: Target) -> str:
+    """What the output will be called there: a model that nothing there covers is refused."""
+    if to == "gguf":
+        return architecture_for(config).model_type
+    family = family_for(config)
+    if family is None:
+        raise not_covered(config, FAMILIES.values(), "no family of Hugging Face's has")
+    return family.model_type
 
 
 # The proof
@@ -136,6 +134,18 @@ def logits(model: GPT, prompts: list[list[int]]) -> list[Tensor]:
 def largest_difference(one: list[Tensor], other: list[Tensor]) -> float:
     """The largest difference between logits; NaN where one is."""
     return max(float((a - b).abs().max()) for a, b in zip(one, other, strict=True))
+
+
+def check_difference(difference: float, explained: list[Tensor], out: Path) -> None:
+    """Raises `GroundupError` where logits differ from those that the format explains by more than
+    rounding."""
+    bound = ROUNDING * max(10.0, *(float(part.abs().max()) for part in explained))
+    if not difference <= bound:  # NaN is not
+        raise GroundupError(
+            f"the converted model is not the same: its logits differ by {difference:.3g} from those "
+            f"that its format explains, where rounding explains {bound:.3g}",
+            str(out), "nothing was written; this is a fault of the converter: please report it",
+        )  # fmt: skip
 
 
 def same_choices(one: list[Tensor], other: list[Tensor]) -> float:
