@@ -26,28 +26,11 @@ def test_help_answers_at_once():
     assert time.perf_counter() - began < 0.5
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    "verb",
-    [
-        "quickstart",
-        "run",
-        "pretrain",
-        "evaluate",
-        "generate",
-        "chat",
-        "convert",
-        "inspect",
-        "doctor",
-    ],
-)
-=======
 VERBS = ("quickstart", "run", "pretrain", "evaluate", "generate", "chat", "convert", "inspect",
          "doctor")  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)
->>>>>>> gguf
 def test_every_verb_has_help_with_an_example(verb: str):
     result = groundup(verb, "--help")
     assert result.returncode == 0 and f"example: groundup {verb}" in result.stdout

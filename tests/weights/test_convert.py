@@ -163,20 +163,7 @@ def test_a_file_that_is_cut_after_it_is_written_is_refused(
 def test_a_full_disk_is_said_in_words_and_leaves_nothing(model_directory: Path, kilobytes: int):
     """The system refuses to write further, in the head of the file and among its tensors."""
     limited = ["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash", sys.executable]
-<<<<<<< HEAD
-    words = [
-        "-m",
-        "groundup.cli.main",
-        "convert",
-        model_directory,
-        "--to",
-        "gguf",
-        "--quantize",
-        "f32",
-    ]
-=======
     words = ["-m", "groundup.cli.main", "convert", model_directory, "--to", "gguf"]
->>>>>>> gguf
     done = subprocess.run([*limited, *words], capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("error: cannot write:"), done.stderr
     assert beside(model_directory) == ["model"]

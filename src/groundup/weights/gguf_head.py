@@ -153,16 +153,8 @@ def _tensor(
             f"supported: {', '.join(readable_types())}",
         ) from None  # fmt: skip
     tensor = GGUFTensor(path, name, sizes[::-1], dtype, offset)  # the last axis comes first there
-<<<<<<< HEAD
-    if (
-        not math.prod(sizes)
-        or not sizes
-        or sizes[0] % GGML_QUANT_SIZES[GGMLQuantizationType(kind)][0]
-    ):
-=======
     values, _ = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
     if not sizes or 0 in sizes or sizes[0] % values:
->>>>>>> gguf
         raise ValueError(f"tensor {name!r} of shape {sizes} is no whole number of {dtype} blocks")
     if offset % 4:
         raise ValueError(f"tensor {name!r} begins at byte {offset}")
