@@ -61,6 +61,7 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
+                    file.chmod(0o666 & ~_umask())  # safetensors makes files for their owner alone
                     _sync_file(file)
             temporary.chmod(0o777 & ~_umask())
             _swap_in(temporary, path)

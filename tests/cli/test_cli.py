@@ -73,6 +73,23 @@ def test_training_goes_on_from_a_model(trained: Path, story: Path, tmp_path: Pat
     assert json.loads(result.stdout)["steps"] == 3
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--from", "nowhere"], "there is no such model"),
+        (["--from", "gpt-2-small"], "a preset has no weights"),
+        (["--from", "MODEL", "--tokenizer", "MODEL"], "its own tokenizer"),
+    ],
+)
+def test_what_to_go_on_from_is_checked_before_anything_is_written(
+    flags: list[str], said: str, trained: Path, story: Path, tmp_path: Path
+):
+    given = [str(trained) if flag == "MODEL" else flag for flag in flags]
+    result = groundup("pretrain", "--data", story, *given, "--out", tmp_path / "on")
+    assert result.returncode == 2 and said in result.stderr
+    assert not (tmp_path / "on").exists()
+
+
 def test_the_tokenizer_is_learned_and_used(story: Path, tmp_path: Path):
     result = groundup("tokenizer", "train", story, "--vocab-size", 300, "--out", tmp_path / "t",
                       "--special", "<|endoftext|>", "<|end|>", "--json")  # fmt: skip

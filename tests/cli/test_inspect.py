@@ -64,6 +64,14 @@ def test_a_directory_tells_its_files(directory: Path, model: GPT):
     assert f"({size:,} bytes) on disk, F32" in shown and str(directory) in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("gpt-2-small", "gpt2"), ("llama-like", "llama"), ("nano", "groundup")]
+)
+def test_the_kind_is_named_that_the_model_is_written_as(name: str, kind: str):
+    assert json.loads(groundup("inspect", name, "--json").stdout)["model_type"] == kind
+    assert f"its kind (model_type) is {kind}" in groundup("inspect", name).stdout
+
+
 def test_weights_are_not_needed(directory: Path):
     (directory / "model.safetensors").unlink()
     result = groundup("inspect", directory)

@@ -113,11 +113,14 @@ def test_a_shrunk_model_gives_a_domain_the_same_tokens(model, law, tmp_path: Pat
     assert library.generate(small_model, small, "劳动", max_new_tokens=3) != ""
 
 
-def test_a_model_may_be_replaced_by_its_longer_self(law, tmp_path: Path, model, run):
+def test_a_model_is_not_replaced_by_what_is_made_of_it(law, tmp_path: Path, model, run):
     run("extend", model, "--data", law, "--count", 2, "--out", tmp_path / "m")
-    command = ["extend", tmp_path / "m", "--data", law, "--count", 2, "--out", tmp_path / "m"]
-    again = json.loads(run(*command, "--json"))
-    assert Tokenizer.load(tmp_path / "m").vocab_size == again["vocab_size_after"]
+    before = (tmp_path / "m/model.safetensors").read_bytes()
+    for action in (["extend", "--count", 2], ["shrink"]):
+        result = groundup("tokenizer", action[0], tmp_path / "m", "--data", law, *action[1:],
+                          "--out", tmp_path / "m")  # fmt: skip
+        assert result.returncode == 2 and "replace its source" in result.stderr
+    assert (tmp_path / "m/model.safetensors").read_bytes() == before
 
 
 def test_it_is_said_that_fewer_words_are_worth_a_token(law, tmp_path: Path, model):

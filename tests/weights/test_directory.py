@@ -63,3 +63,10 @@ def test_the_folder_above_a_model_points_to_it(model, tokenizer, tmp_path: Path)
     with pytest.raises(InputError) as error:
         groundup.load(tmp_path / "run")
     assert "run/pretrain/model" in str(error.value)
+
+
+def test_all_files_of_a_model_are_as_readable_as_any_other(model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "m")
+    (tmp_path / "other").write_text("")
+    modes = {path.stat().st_mode for path in [*(tmp_path / "m").iterdir(), tmp_path / "other"]}
+    assert len(modes) == 1

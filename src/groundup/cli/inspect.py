@@ -13,7 +13,9 @@ def main(arguments: list[str]) -> None:
         "groundup inspect gpt-2-small --html gpt-2.html",
         description="What a model is made of and what it costs, without loading its weights.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model directory, or a preset's name")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a preset's name, a model directory or file, or a hub id"
+    )
     parser.add_argument("--html", metavar="FILE", help="write the diagram and tables as a page")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parsed = parser.parse(arguments)
@@ -25,6 +27,7 @@ def main(arguments: list[str]) -> None:
     from groundup.model.presets import PRESETS, preset
     from groundup.model.sheet import figures, to_page
     from groundup.weights.directory import read_config
+    from groundup.weights.families import OURS, family_for
     from groundup.weights.stored import stored
 
     if parsed.model in PRESETS:
@@ -32,12 +35,15 @@ def main(arguments: list[str]) -> None:
     else:
         place = find_model(parsed.model)
         config, weights = read_config(place), stored(place)
-    about = f"{parsed.model}: {summary(config, weights)}"
+    family = family_for(config)
+    kind = family.model_type if family else OURS
+    about = f"{parsed.model}: {summary(config, weights)}; its kind (model_type) is {kind}"
     if parsed.html:
         with atomic_file(parsed.html) as file:
             file.write(to_page(f"Model: {parsed.model}", about, config))
     if parsed.json:
-        print_json(figures(config) | {"weights": asdict(weights) if weights else None})
+        on_disk = asdict(weights) if weights else None
+        print_json(figures(config) | {"model_type": kind, "weights": on_disk})
     else:
         show(about, config)
     if parsed.html:

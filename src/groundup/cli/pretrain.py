@@ -65,8 +65,17 @@ def run(parsed, values: dict[str, Any]) -> None:
     from groundup.recipe.directory import RunDirectory
     from groundup.recipe.run import run_recipe
     from groundup.recipe.schema import parse_recipe
+    from groundup.weights.directory import find
 
     recipe, out = parse_recipe(values), Path(parsed.out)
+    if parsed.begin_from:
+        if parsed.tokenizer:
+            raise InputError(
+                "a model goes on with its own tokenizer",
+                "--tokenizer",
+                "leave it out beside --from",
+            )
+        find(parsed.begin_from)
     if RunDirectory(out).ledger.exists() and not parsed.resume:
         raise InputError(
             "this folder holds a run already", str(out), "add --resume, or choose another --out"

@@ -24,7 +24,8 @@ class Counts(Settings):
 
 def extend(arguments: list[str]) -> None:
     parser = _parser(
-        "extend", "groundup tokenizer extend runs/book/pretrain/model --data law.txt --count 500",
+        "extend",
+        "groundup tokenizer extend runs/book/pretrain/model --data law.txt --count 500 --out longer",
         "Make words of your field tokens: text without them keeps its ids and logits.",
     )  # fmt: skip
     parser.add_argument("--words", metavar="FILE", help="one word a line; a space before it counts")
@@ -39,7 +40,7 @@ def extend(arguments: list[str]) -> None:
     if parsed.words and parsed.count:
         parser.error("--count chooses words from --data\n  fix: leave --count or --words out")
     count = Counts.parse({"count": parsed.count} if parsed.count else {}).count
-    _check_out(parsed.out)
+    _check_out(parsed.model, parsed.out)
 
     from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.choosing import choose_words
@@ -82,7 +83,7 @@ def shrink(arguments: list[str]) -> None:
                         help="leave out tokens that occur less often (%(default)s)")  # fmt: skip
     parsed = parser.parse(arguments)
     least = Counts.parse({"min_count": parsed.min_count}).min_count
-    _check_out(parsed.out)
+    _check_out(parsed.model, parsed.out)
 
     from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.usage import usage
@@ -113,9 +114,11 @@ def _parser(action: str, example: str, about: str) -> Parser:
     return parser
 
 
-def _check_out(out: str) -> None:
-    """Only a model is replaced."""
+def _check_out(source: str, out: str) -> None:
+    """Only a model is replaced, and never the one that the new one is made of."""
     folder = Path(out)
+    if folder.resolve() == Path(source).resolve():
+        raise InputError("the output would replace its source", out, "choose another --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise InputError(
             "this folder holds something else than a model", out, "choose another --out"

@@ -70,7 +70,9 @@ def convert(
     Raises `InputError` where no family or architecture covers the model, or `out` is something else's,
     and `GroundupError` where the output is not the model that was to be written: nothing is left then."""
     if quantization and to != "gguf":
-        raise InputError("only GGUF files are quantised", "quantize", "leave it out, or --to gguf")
+        raise InputError(
+            "only GGUF files are quantised", "--quantize", "leave it out, or --to gguf"
+        )
     precision = (quantization or DEFAULT_QUANTIZATION) if to == "gguf" else "f32"
     path = find(source)
     out = out or _beside(path, str(source), to, precision)

@@ -14,6 +14,7 @@ from groundup.errors import InputError, no_such
 from groundup.files import atomic_directory, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.presets import PRESETS
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights import gguf, huggingface, llama2c
 from groundup.weights.families import Family
@@ -105,6 +106,10 @@ def find(source: str | Path) -> Path:
             "this is a file, not a model directory", str(source),
             "name its folder, a .gguf file, or a .bin of llama2.c",
         )  # fmt: skip
+    if str(source) in PRESETS:
+        raise InputError(
+            "a preset has no weights", str(source), "train it first: groundup pretrain --preset …"
+        )
     siblings = (other for other in path.parent.glob("*") if other.is_dir() or _kind(other))
     raise no_such("model", path, siblings)
 

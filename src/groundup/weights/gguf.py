@@ -120,12 +120,12 @@ def check_quantization(name: str) -> None:
     """Raises `InputError` for a type that the library cannot write."""
     if "_k" in name or name.startswith("iq"):
         raise InputError(
-            f"the gguf library reads {name}, but cannot write it", "quantisation",
+            f"the gguf library reads {name}, but cannot write it", "--quantize",
             "write f16 and run llama.cpp's llama-quantize on it, or choose one of "
             + ", ".join(QUANTIZATIONS),
         )  # fmt: skip
     if name not in QUANTIZATIONS:
-        raise unknown("quantisation", name, QUANTIZATIONS)
+        raise unknown("quantisation", name, QUANTIZATIONS, "--quantize")
 
 
 @dataclass(frozen=True)
