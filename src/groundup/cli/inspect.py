@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         config, weights = read_config(place), stored(place)
     family = family_for(config)
     kind = family.model_type if family else OURS
-    about = f"{parsed.model}: {summary(config, weights)}; its kind (model_type) is {kind}"
+    about = f"{parsed.model}: {summary(config, weights)}\nits kind (model_type) is {kind}"
     if parsed.html:
         with atomic_file(parsed.html) as file:
             file.write(to_page(f"Model: {parsed.model}", about, config))
