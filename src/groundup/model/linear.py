@@ -25,6 +25,8 @@ class Linear(nn.Linear):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x · weightᵀ + bias, for x of shape (…, in) and weight (out, in); differentiable."""
     if ONE_DNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32:
+        if not torch.is_grad_enabled():  # generation: nothing to remember for a gradient
+            return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return _Product.apply(x, weight, bias)  # type: ignore[no-any-return]
     return F.linear(x, weight, bias)
 
