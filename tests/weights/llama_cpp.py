@@ -1,8 +1,6 @@
-"""llama.cpp itself (the package xllamacpp), asked how it goes on with token ids under a GGUF file."""
+"""llama.cpp itself, asked how it goes on with token ids under a GGUF file."""
 
 import contextlib
-import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import torch
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
+from tests.llama_cpp import running
 
 # Where the likeliest token leads by less than this, rounding may choose the other.
 TIE = 1e-3
@@ -30,35 +29,21 @@ Continue = Callable[[list[int], int], Said]
 
 @contextlib.contextmanager
 def serving(path: Path, n_ctx: int = 64, n_probs: int = 0) -> Iterator[Continue]:
-    """What goes on with a prompt for so many tokens, all in single precision."""
-    import xllamacpp
+    """What goes on with a prompt for so many tokens."""
+    with running(path, n_ctx) as ask:
 
-    settings = xllamacpp.CommonParams()
-    settings.model.path, settings.n_ctx, settings.n_parallel = str(path), n_ctx, 1
-    settings.warmup, settings.verbosity, settings.cpuparams.n_threads = False, -1, 1
-    settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-    settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    server = xllamacpp.Server(settings)
+        def go_on(prompt: list[int], count: int) -> Said:
+            asked = {
+                "prompt": prompt, "n_predict": count, "temperature": 0, "n_probs": n_probs,
+                "return_tokens": True, "cache_prompt": False,
+            }  # fmt: skip
+            said = ask("completion", asked)
+            ids, steps = said["tokens"], said.get("completion_probabilities", [])
+            # The server leaves out the steps that give half a character.
+            first = steps[0]["top_logprobs"] if ids and steps and steps[0]["id"] == ids[0] else []
+            return Said(ids, {row["id"]: row["logprob"] for row in first})
 
-    def go_on(prompt: list[int], count: int) -> Said:
-        asked = {
-            "prompt": prompt, "n_predict": count, "temperature": 0, "n_probs": n_probs,
-            "return_tokens": True, "cache_prompt": False,
-        }  # fmt: skip
-        with urllib.request.urlopen(
-            urllib.request.Request(
-                f"{server.listening_address}/completion", json.dumps(asked).encode(),
-                {"Content-Type": "application/json"},
-            )
-        ) as answer:  # fmt: skip
-            said = json.load(answer)
-        ids, steps = said["tokens"], said.get("completion_probabilities", [])
-        # The server leaves out the steps that give half a character.
-        first = steps[0]["top_logprobs"] if ids and steps and steps[0]["id"] == ids[0] else []
-        return Said(ids, {row["id"]: row["logprob"] for row in first})
-
-    yield go_on
-    del server
+        yield go_on
 
 
 def greedy(model: GPT, prompt: list[int], count: int, ends: list[int]) -> list[int]:

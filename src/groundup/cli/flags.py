@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from groundup.settings import FieldsOf, Typed
+from groundup.settings import FieldsOf, Typed, nested
 
 
 def typed(flag: str) -> Callable[[str], Typed]:
@@ -34,15 +34,7 @@ def add_settings(parser: argparse.ArgumentParser, prefix: str, settings: type[Ba
 
 def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The settings given as flags, as nested tables: {"train": {"steps": "100"}}."""
-    tables: dict[str, Any] = {}
-    for path, value in vars(parsed).items():
-        if "." in path:
-            *outer, name = path.split(".")
-            table = tables
-            for part in outer:
-                table = table.setdefault(part, {})
-            table[name] = value
-    return tables
+    return nested({path: value for path, value in vars(parsed).items() if "." in path})
 
 
 def _value(text: str, flag: str, annotation: Any) -> Any:

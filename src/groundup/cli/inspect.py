@@ -1,5 +1,6 @@
 """`groundup inspect`"""
 
+import io
 import sys
 from pathlib import Path
 
@@ -26,16 +27,17 @@ def main(arguments: list[str]) -> None:
     from groundup.files import atomic_file
     from groundup.model.presets import PRESETS, preset
     from groundup.model.sheet import figures, to_page
-    from groundup.weights.directory import read_config
+    from groundup.weights.directory import find_family, read_config
     from groundup.weights.families import OURS, family_for
-    from groundup.weights.stored import stored
+    from groundup.weights.stored import on_disk
 
     if parsed.model in PRESETS:
         config, weights = preset(parsed.model), None
+        family = family_for(config)
     else:
         place = find_model(parsed.model)
-        config, weights = read_config(place), stored(place)
-    family = family_for(config)
+        config, weights = read_config(place), on_disk(place)
+        family = find_family(place)
     kind = family.model_type if family else OURS
     about = f"{parsed.model}: {summary(config, weights)}\nits kind (model_type) is {kind}"
     if parsed.html:
@@ -93,8 +95,9 @@ def show(about: str, config) -> None:
     drawn = to_text(diagram(config))
     if not _can_show(drawn):
         drawn = to_ascii(drawn)
-    # A name that this terminal cannot write is no reason to fail.
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that this terminal cannot write is no reason to fail.
+        sys.stdout.reconfigure(errors="replace")
     print(f"{about}\n\n{drawn}\n")
     console = Console(highlight=False)
     for name, header, rows in tables(config):

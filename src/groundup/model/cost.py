@@ -93,7 +93,7 @@ def _count(config: ModelConfig, numbers: tuple[int, ...], block: nn.Module) -> L
     idle = 0
     if config.has_experts(layer):
         left_out = experts.count - experts.active
-        idle = left_out * _size(block.feed_forward.experts[0].parameters())  # type: ignore[union-attr, index]
+        idle = left_out * _size(block.get_submodule("feed_forward.experts.0").parameters())
         rows = left_out * config.d_model  # the router has one for each expert, and uses all
         parameters["feed_forward"] += rows + idle
         multiplied += rows

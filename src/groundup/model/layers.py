@@ -133,7 +133,7 @@ class GeGLU(SwiGLU):
 
 def relu2(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """max(x, 0)² (Primer, So et al. 2021): as good as GELU and cheaper."""
-    return _SquaredReLU.apply(x)  # type: ignore[no-any-return]
+    return _SquaredReLU.apply(x)
 
 
 class _SquaredReLU(torch.autograd.Function):

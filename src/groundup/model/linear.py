@@ -27,7 +27,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if ONE_DNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32:
         if not torch.is_grad_enabled():  # generation: nothing to remember for a gradient
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return _Product.apply(x, weight, bias)  # type: ignore[no-any-return]
+        return _Product.apply(x, weight, bias)
     return F.linear(x, weight, bias)
 
 

@@ -36,7 +36,7 @@ def cross_entropy(
     if weights is None:
         weights = hidden.new_ones(len(targets))
     weights = weights / weights.sum()
-    return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)  # type: ignore[no-any-return]
+    return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)
 
 
 @torch.no_grad()

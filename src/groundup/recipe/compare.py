@@ -35,6 +35,7 @@ from groundup.recipe.schema import Recipe, read_recipe
 from groundup.recipe.stages import Ledger, Stage, carry_out
 from groundup.recipe.trial import step_seconds
 from groundup.recipe.watch import Watcher
+from groundup.settings import flat
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import Run
 from groundup.train.memory import training_bytes
@@ -274,17 +275,7 @@ def _changes(before: Trained, after: Trained) -> dict[str, list[Any]]:
 def _settings(trained: Trained, fields: set[str]) -> dict[str, Any]:
     tables = trained.recipe.model_dump()
     tables["pretrain"]["model"] = trained.config.model_dump(include=fields)
-    return _flat(tables)
-
-
-def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one: {"pretrain.train.steps": 100}."""
-    flat: dict[str, Any] = {}
-    for name, value in tables.items():
-        flat |= (
-            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-        )
-    return flat
+    return flat(tables)
 
 
 def _write(comparison: Comparison) -> None:

@@ -14,7 +14,7 @@ from groundup.errors import CorruptFileError, InputError, unknown
 from groundup.tokenizer.added import apart
 from groundup.tokenizer.library import LibraryVocabulary
 from groundup.tokenizer.ranks import GPT4O_PATTERN, LLAMA3_PATTERN, QWEN_PATTERN, RankVocabulary
-from groundup.tokenizer.saving import described_tokens
+from groundup.tokenizer.saving import described_bpe, described_tokens
 from groundup.tokenizer.sentence_piece import (
     BYTE,
     CONTROL,
@@ -27,7 +27,7 @@ from groundup.tokenizer.sentence_piece import (
     SentencePieceVocabulary,
     sentence_piece_model,
 )
-from groundup.tokenizer.spelling import GPT2_PATTERN, isolating, to_printable
+from groundup.tokenizer.spelling import GPT2_PATTERN, to_printable
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.tokenizer.vocabulary import MergeVocabulary
 from groundup.tokenizer.words import SPLIT_PATTERN
@@ -125,25 +125,13 @@ def _tokenizer_json(fields: Fields, where: str) -> dict[str, Any]:
     added = {
         token: id_ for id_, token in enumerate(tokens) if types[id_] in (CONTROL, USER_DEFINED)
     }
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
-                  "use_regex": False}  # fmt: skip
+    vocab = {token: id_ for id_, token in enumerate(tokens)}
+    merges = [merge.split(" ") for merge in fields.get(f"{KEY}merges", [])]
     return {
         "version": "1.0", "truncation": None, "padding": None,
         "added_tokens": described_tokens(added, lambda token: types[added[token]] == CONTROL),
-        "normalizer": None,
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [*map(isolating, cut.patterns), byte_level],
-        },
-        "post_processor": _beginning(fields),
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-            "ignore_merges": cut.whole_words,
-            "vocab": {token: id_ for id_, token in enumerate(tokens)},
-            "merges": [merge.split(" ") for merge in fields.get(f"{KEY}merges", [])],
-        },
+        "normalizer": None, "post_processor": _beginning(fields),
+        **described_bpe(cut.patterns, vocab, merges, cut.whole_words),
     }  # fmt: skip
 
 
@@ -244,12 +232,19 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
 
 def add_gguf_tokenizer(writer: Any, tokenizer: Tokenizer, vocab_size: int | None = None) -> None:
     """Put the fields of `tokenizer` into a `gguf.GGUFWriter`."""
-    for name, value in gguf_tokenizer_fields(tokenizer, vocab_size).items():
+    add_gguf_fields(writer, gguf_tokenizer_fields(tokenizer, vocab_size))
+
+
+def add_gguf_fields(writer: Any, fields: Fields) -> None:
+    """Put fields into a `gguf.GGUFWriter`, each as the kind that Python has it as."""
+    for name, value in fields.items():
         match value:
             case bool():
                 writer.add_bool(name, value)
             case int():
                 writer.add_uint32(name, value)
+            case float():
+                writer.add_float32(name, value)
             case str():
                 writer.add_string(name, value)
             case _:

@@ -2,7 +2,7 @@
 changed since; or a `tokenizer.json` of our own."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from groundup.tokenizer.added import apart
@@ -126,19 +126,31 @@ def described_words(words: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def _describe_merges(vocabulary: MergeVocabulary) -> dict[str, Any]:
     name = {id_: to_printable(token) for id_, token in vocabulary.tokens.items()}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
+    vocab = {name[id_]: id_ for id_ in sorted(name)}
+    merges = [[name[left], name[right]] for left, right in vocabulary.merges]
+    return described_bpe([vocabulary.pattern], vocab, merges)
+
+
+def described_bpe(
+    patterns: Iterable[str],
+    vocab: Mapping[str, int],
+    merges: list[list[str]],
+    whole_words: bool = False,
+) -> dict[str, Any]:
+    """BPE on bytes in a `tokenizer.json`: text cut by `patterns`, one after the other; `vocab` and
+    `merges` in GPT-2's printable spelling; `whole_words` where a word that is a token is taken as
+    it is."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
+                  "use_regex": False}  # fmt: skip
     return {
         "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [isolating(vocabulary.pattern), byte_level | {"use_regex": False}],
+            "type": "Sequence", "pretokenizers": [*map(isolating, patterns), byte_level],
         },
-        "decoder": byte_level | {"use_regex": False},
+        "decoder": byte_level,
         "model": {
             "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
             "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {name[id_]: id_ for id_ in sorted(name)},
-            "merges": [[name[left], name[right]] for left, right in vocabulary.merges],
+            "ignore_merges": whole_words, "vocab": vocab, "merges": merges,
         },
     }  # fmt: skip
 

@@ -17,7 +17,7 @@ from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights import gguf, huggingface, llama2c
-from groundup.weights.families import Family
+from groundup.weights.families import Family, family_for
 from groundup.weights.gguf_head import is_gguf
 
 
@@ -81,15 +81,14 @@ def load(source: str | Path, dtype: torch.dtype = torch.float32) -> tuple[GPT, T
     where its weights are cut or do not fit its config.
     """
     path = find(source)
-    tokenizer = load_tokenizer(path)
-    config = read_config(path)
-    if tokenizer.vocab_size > config.vocab_size:
+    tokenizer, model = load_tokenizer(path), load_model(path, dtype)
+    if tokenizer.vocab_size > model.config.vocab_size:
         raise InputError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
-            f"{config.vocab_size}",
+            f"{model.config.vocab_size}",
             str(path), "use the tokenizer that the model was trained with",
         )  # fmt: skip
-    return load_model(path, dtype), tokenizer
+    return model, tokenizer
 
 
 def find(source: str | Path) -> Path:
@@ -148,9 +147,12 @@ def read_config(path: Path) -> ModelConfig:
     return _kind_of(path).read_config(path)
 
 
-def find_family(directory: Path) -> Family | None:
-    """The family that a model directory is of; None for groundup's own kind."""
-    return huggingface.read_config(directory / "config.json")[1]
+def find_family(path: Path) -> Family | None:
+    """The family of Hugging Face's that a model is of, or would be written as; None for groundup's own
+    kind."""
+    if path.is_dir():
+        return huggingface.read_config(path / "config.json")[1]
+    return family_for(read_config(path))
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:

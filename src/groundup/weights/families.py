@@ -14,6 +14,7 @@ from typing import Any
 from groundup.errors import CorruptFileError, InputError, nearest, unknown
 from groundup.model.config import ModelConfig
 from groundup.model.positions import LongRotary, Rotary, rotation, score_scale
+from groundup.settings import flat, nested
 from groundup.weights.config_parts import (
     ATTENTION_SCALE,
     EXPERTS_IN_SOME_LAYERS,
@@ -62,7 +63,7 @@ class Family:
     parts: tuple[ConfigPart, ...] = ()
     """What is no plain renaming."""
     ignored: tuple[str, ...] = ()
-    """Ends of names of tensors that carry nothing (tables, masks) or belong to parts beside the text."""
+    """Ends of names of tensors that carry nothing (tables, masks)."""
 
     def read(self, given: Mapping[str, Any], where: str) -> ModelConfig:
         """Their config.json as a `ModelConfig`."""
@@ -103,29 +104,6 @@ class Family:
         except (InputError, CorruptFileError):
             return False
         return essence(back) == essence(config)
-
-
-def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """{"experts.count": 8} as {"experts": {"count": 8}}."""
-    tables: dict[str, Any] = {}
-    for name, value in fields.items():
-        *outer, last = name.split(".")
-        table = tables
-        for part in outer:
-            table = table.setdefault(part, {})
-        table[last] = value
-    return tables
-
-
-def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"experts": {"count": 8}} as {"experts.count": 8}."""
-    fields: dict[str, Any] = {}
-    for name, value in tables.items():
-        if isinstance(value, dict):
-            fields |= flat(value, f"{prefix}{name}.")
-        else:
-            fields[prefix + name] = value
-    return fields
 
 
 def essence(config: ModelConfig) -> dict[str, Any]:
@@ -220,7 +198,6 @@ def _lost(config: ModelConfig, back: ModelConfig) -> list[str]:
 
 OURS = "groundup"
 
-
 LLAMA_KEYS = {
     "vocab_size": "vocab_size", "context_length": "max_position_embeddings",
     "d_model": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads",
@@ -254,13 +231,8 @@ SOFTCAPS = {
 }  # fmt: skip
 
 HAS_DEFAULT = (
-    "n_kv_heads",
-    "head_dim",
-    "d_ff",
-    "tie_embeddings",
-    "experts.balance_loss",
-    *SOFTCAPS,
-)
+    "n_kv_heads", "head_dim", "d_ff", "tie_embeddings", "experts.balance_loss", *SOFTCAPS,
+)  # fmt: skip
 """Fields whose default is what every family means by leaving the key out."""
 
 ROWS = [
@@ -366,7 +338,6 @@ ROWS = [
         QWEN_HYBRID | {"experts.shared_gate": True}, only=NO_BIAS,
         absent={"norm_topk_prob": True, "head_dim": 256},
         parts=(rope(10_000.0, share=0.25), layer_types("lllf"), EXPERTS_IN_SOME_LAYERS),
-        ignored=("mtp.",),
     ),
     Family(
         "qwen3_5_text", "Qwen3_5ForCausalLM", QWEN35_NAMES, LLAMA_KEYS | DELTA_KEYS, QWEN_HYBRID,

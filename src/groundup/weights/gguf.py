@@ -19,7 +19,11 @@ from torch import Tensor
 from groundup.errors import CorruptFileError, GroundupError, InputError, unknown
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
-from groundup.tokenizer.gguf import add_gguf_tokenizer, read_gguf_tokenizer
+from groundup.tokenizer.gguf import (
+    add_gguf_fields,
+    add_gguf_tokenizer,
+    read_gguf_tokenizer,
+)
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.architectures import ROWS, architecture_of
 from groundup.weights.assembly import Slot, Source, blank, fill, slots
@@ -161,8 +165,8 @@ def write_gguf(
     ]
     plan += planned(model, family, quantization)
     writer = GGUFWriter(None, family.model_type)
-    _add_fields(writer, _general(model, quantization, name))
-    _add_fields(writer, {f"{family.model_type}.{n}": v for n, v in described.items()})
+    add_gguf_fields(writer, _general(model, quantization, name))
+    add_gguf_fields(writer, {f"{family.model_type}.{n}": v for n, v in described.items()})
     add_gguf_tokenizer(writer, tokenizer, model.config.vocab_size)
     for tensor in plan:
         shape = tensor.stored_shape
@@ -250,16 +254,3 @@ def _general(model: GPT, quantization: str, name: str) -> dict[str, Any]:
         "general.quantization_version": gguf.GGML_QUANT_VERSION,
         "general.file_type": int(LlamaFileType[kind]),
     }  # fmt: skip
-
-
-def _add_fields(writer: GGUFWriter, fields: Mapping[str, Any]) -> None:
-    for name, value in fields.items():
-        match value:
-            case bool():
-                writer.add_bool(name, value)
-            case int():
-                writer.add_uint32(name, value)
-            case float():
-                writer.add_float32(name, value)
-            case _:
-                writer.add_string(name, value)

@@ -1,7 +1,7 @@
 """What llama.cpp calls our tensors, in the way of names.py: its own llama-arch.cpp has the list."""
 
 from groundup.weights.layouts import Layout
-from groundup.weights.names import Names
+from groundup.weights.names import GATE_AND_UP, QUERY_KEY_VALUE, Names
 
 EMBEDDINGS: Names = {"embedding": "token_embd", "final_norm": "output_norm", "head": "output"}
 PRE_NORMS: Names = {
@@ -32,11 +32,7 @@ PAIRED: Names = {
     "blocks.*.attention.key": Layout("blk.*.attn_k", groups="n_kv_heads", paired="head_dim"),
 }
 JOINED: Names = {
-    (
-        "blocks.*.attention.query",
-        "blocks.*.attention.key",
-        "blocks.*.attention.value",
-    ): "blk.*.attn_qkv",
+    QUERY_KEY_VALUE: "blk.*.attn_qkv",
     "blocks.*.attention.output": "blk.*.attn_output",
 }
 FEED_FORWARD: Names = {
@@ -62,7 +58,7 @@ PHI3_NAMES: Names = (
     | PRE_NORMS
     | JOINED
     | {
-        ("blocks.*.feed_forward.gate", "blocks.*.feed_forward.up"): "blk.*.ffn_up",
+        GATE_AND_UP: "blk.*.ffn_up",
         "blocks.*.feed_forward.down": "blk.*.ffn_down",
     }
 )

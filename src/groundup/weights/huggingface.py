@@ -5,8 +5,9 @@ it is used; what does is copied, and its pages of the file are let go. So no sec
 ever held.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,18 @@ from groundup.model.gpt import GPT
 from groundup.tokenizer.files import read_json
 from groundup.weights.assembly import Source, blank, fill, slots
 from groundup.weights.families import OURS, Family, family_for, family_of
+from groundup.weights.stored import tensor_heads
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 INDEX = "model.safetensors.index.json"
-# Models that see and hear have the text model inside: its config under this key, its tensors under one
-# of these names.
+# Models that see and hear have the text model inside: its config under this key, its tensors under
+# another name; files of the bare model (GPT-2's) leave the model's own name out. How a family's names
+# begin, and how they do in such files:
+BEGINNINGS = (
+    ("", ""), ("", "language_model."), ("model.", "model.language_model."), ("transformer.", ""),
+    ("model.", ""),
+)  # fmt: skip
 TEXT_CONFIG = "text_config"
-PREFIXES = ("", "language_model.", "model.language_model.")
 OTHER_SENSES = ("vision_tower.", "multi_modal_projector.", "visual.", "audio_tower.", "mtp.")
 
 
@@ -82,10 +88,8 @@ def stored_tensors(directory: Path) -> dict[str, Stored]:
     stored: dict[str, Stored] = {}
     for path in weight_files(directory):
         try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 (not a mapping)
-                    part = file.get_slice(name)
-                    stored[name] = Stored(path, name, tuple(part.get_shape()), part.get_dtype())
+            for name, shape, dtype in tensor_heads(path):
+                stored[name] = Stored(path, name, shape, dtype)
         except (SafetensorError, OSError) as error:
             raise CorruptFileError(
                 f"the weights are cut or changed ({error})", str(path),
@@ -144,7 +148,7 @@ def read_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
     config, family = read_config(directory / "config.json")
     stored = stored_tensors(directory)
     model, plan = blank(config, family)
-    named = _prefix(stored, [slot.theirs for slot in plan])
+    named = _renaming(stored, [slot.theirs for slot in plan])
     unused = ("rotary_emb.inv_freq", *(family.ignored if family else ()))
 
     def ignored(name: str) -> bool:
@@ -156,21 +160,15 @@ def read_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
     return fill(model, plan, source, dtype)
 
 
-def _prefix(stored: Mapping[str, Stored], names: list[str]):
-    """How the names in these files differ from the family's: the text model may stand inside another,
-    and files of the bare model (GPT-2's) leave the model's own name out."""
+def _renaming(stored: Container[str], names: list[str]) -> Callable[[str], str]:
+    """What these files call a tensor of the family: the way that finds most of `names` in them."""
 
-    def within(prefix: str):
-        return lambda name: (
-            prefix + name.removeprefix("model.") if prefix.endswith("model.language_model.")
-            else prefix + name
-        )  # fmt: skip
+    def named(beginning: tuple[str, str], name: str) -> str:
+        ours, theirs = beginning
+        return theirs + name.removeprefix(ours) if name.startswith(ours) else name
 
-    def bare(name: str) -> str:
-        return name.removeprefix("transformer.").removeprefix("model.")
-
-    candidates = [*map(within, PREFIXES), bare]
-    return max(candidates, key=lambda rename: sum(rename(name) in stored for name in names))
+    ways = [partial(named, beginning) for beginning in BEGINNINGS]
+    return max(ways, key=lambda way: sum(way(name) in stored for name in names))
 
 
 # Writing

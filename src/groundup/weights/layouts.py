@@ -5,7 +5,7 @@ Every layout but a shifted one is a rearrangement, so going there and back gives
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,4 +77,7 @@ class Layout:
 
 def number_at(config: ModelConfig, field: str) -> int:
     """The value of a field such as `n_heads` or `latent.rope_dim`."""
-    return reduce(getattr, field.split("."), config)  # type: ignore[arg-type, return-value]
+    value: Any = config
+    for name in field.split("."):
+        value = getattr(value, name)
+    return value

@@ -8,15 +8,24 @@ from groundup.weights.layouts import Layout
 
 Names = dict[str | tuple[str, ...], str | Layout]
 
+# Several of ours that others keep in one.
+QUERY_KEY_VALUE = (
+    "blocks.*.attention.query",
+    "blocks.*.attention.key",
+    "blocks.*.attention.value",
+)
+GATE_AND_UP = ("blocks.*.feed_forward.gate", "blocks.*.feed_forward.up")
+MEMORY_QUERY_KEY_VALUE = (
+    "blocks.*.attention.memory_query",
+    "blocks.*.attention.memory_key",
+    "blocks.*.attention.memory_value",
+)
+
 GPT2_NAMES: Names = {
     "embedding": "transformer.wte",
     "position": "transformer.wpe",
     "blocks.*.attention_norm": "transformer.h.*.ln_1",
-    (
-        "blocks.*.attention.query",
-        "blocks.*.attention.key",
-        "blocks.*.attention.value",
-    ): Layout("transformer.h.*.attn.c_attn", transposed=True),
+    QUERY_KEY_VALUE: Layout("transformer.h.*.attn.c_attn", transposed=True),
     "blocks.*.attention.output": Layout("transformer.h.*.attn.c_proj", transposed=True),
     "blocks.*.feed_forward_norm": "transformer.h.*.ln_2",
     "blocks.*.feed_forward.up": Layout("transformer.h.*.mlp.c_fc", transposed=True),
@@ -77,16 +86,9 @@ PHI3_NAMES: Names = (
     EMBEDDINGS
     | PRE_NORMS
     | {
-        (
-            "blocks.*.attention.query",
-            "blocks.*.attention.key",
-            "blocks.*.attention.value",
-        ): "model.layers.*.self_attn.qkv_proj",
+        QUERY_KEY_VALUE: "model.layers.*.self_attn.qkv_proj",
         "blocks.*.attention.output": "model.layers.*.self_attn.o_proj",
-        (
-            "blocks.*.feed_forward.gate",
-            "blocks.*.feed_forward.up",
-        ): "model.layers.*.mlp.gate_up_proj",
+        GATE_AND_UP: "model.layers.*.mlp.gate_up_proj",
         "blocks.*.feed_forward.down": "model.layers.*.mlp.down_proj",
     }
 )
@@ -134,11 +136,7 @@ QWEN35_NAMES: Names = (
     | GATED_ATTENTION
     | DELTA
     | {
-        (
-            "blocks.*.attention.memory_query",
-            "blocks.*.attention.memory_key",
-            "blocks.*.attention.memory_value",
-        ): "model.layers.*.linear_attn.in_proj_qkv",
+        MEMORY_QUERY_KEY_VALUE: "model.layers.*.linear_attn.in_proj_qkv",
         "blocks.*.attention.gate": "model.layers.*.linear_attn.in_proj_z",
         "blocks.*.attention.write": "model.layers.*.linear_attn.in_proj_b",
         "blocks.*.attention.fade": "model.layers.*.linear_attn.in_proj_a",
@@ -150,12 +148,9 @@ QWEN3_NEXT_NAMES: Names = (
     | DELTA
     | EXPERTS
     | {
-        (
-            "blocks.*.attention.memory_query",
-            "blocks.*.attention.memory_key",
-            "blocks.*.attention.memory_value",
-            "blocks.*.attention.gate",
-        ): Layout("model.layers.*.linear_attn.in_proj_qkvz", groups="delta.n_key_heads"),
+        (*MEMORY_QUERY_KEY_VALUE, "blocks.*.attention.gate"): Layout(
+            "model.layers.*.linear_attn.in_proj_qkvz", groups="delta.n_key_heads"
+        ),
         ("blocks.*.attention.write", "blocks.*.attention.fade"): Layout(
             "model.layers.*.linear_attn.in_proj_ba", groups="delta.n_key_heads"
         ),
