@@ -84,6 +84,6 @@ def run(parsed, values: dict[str, Any]) -> None:
         finished = run_recipe(recipe, out, watcher, rebuild=False)
     watcher.made(finished)
     if parsed.json:
-        summary = asdict(finished.summary)
-        speed = finished.summary.tokens / finished.summary.seconds
-        print_json({"model": str(finished.run.model), "tokens_per_second": speed, **summary})
+        summary = asdict(finished.pretrained)
+        speed = summary["tokens"] / summary["seconds"]
+        print_json({"model": str(finished.model), "tokens_per_second": speed, **summary})

@@ -23,7 +23,7 @@ from groundup.weights.directory import load, weights_checksum
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
         texts = {path: fingerprint([path]) for path in recipe.evaluate.text}
-        return {"model": weights_checksum(run.model), "text": texts}
+        return {"model": weights_checksum(last_model(recipe, run)), "text": texts}
 
     return Stage(
         "evaluate",
@@ -34,11 +34,16 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     )
 
 
+def last_model(recipe: Recipe, run: RunDirectory) -> Path:
+    """The model directory that a recipe builds last."""
+    return run.tuned if recipe.finetune.objective else run.pretrained
+
+
 def evaluate(recipe: Recipe, run: RunDirectory) -> None:
     """Score the model on each text and write `scores.json`."""
     scores: dict[str, Any] = {}
     if recipe.evaluate.text:
-        model, tokenizer = load(run.model)
+        model, tokenizer = load(last_model(recipe, run))
         for path in recipe.evaluate.text:
             scores[path] = asdict(score_file(model, tokenizer, path))
     with atomic_file(run.scores) as file:
