@@ -71,7 +71,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, cap: float | None
     ) -> Tensor:
         loss = hidden.new_zeros(())
-        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
@@ -84,7 +85,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if cap is not None:  # the slope of the bend
                 gradient *= 1 - (logits / cap).square()
             torch.mm(gradient, head, out=hidden_gradient[part])
-            head_gradient.addmm_(gradient.T, hidden[part])
+            if head_gradient is not None:  # a frozen head, as under adapters, needs none
+                head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
         return loss
 
@@ -92,4 +94,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, head_gradient * upstream, None, None, None
+        head_gradient = None if head_gradient is None else head_gradient * upstream
+        return hidden_gradient * upstream, head_gradient, None, None, None
