@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.evaluate.language import LanguageScore
+from groundup.evaluate.language import TextScore
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.stage import TuneSummary
@@ -25,7 +25,7 @@ class Finished:
     """None where a model of somebody's was tuned."""
     tuned: TuneSummary | None
     """None where nothing was tuned."""
-    scores: dict[str, LanguageScore]
+    scores: dict[str, TextScore]
 
     def load(self) -> tuple[GPT, Tokenizer]:
         """The model, ready for use."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from groundup import page
-from groundup.evaluate.language import LanguageScore
+from groundup.evaluate.language import TextScore
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import read_index
@@ -81,12 +81,17 @@ def _result(summary: Summary) -> list[str]:
     return [page.heading("The model"), page.table(["what", "how much"], figures)]
 
 
-def _scores(scores: dict[str, LanguageScore]) -> list[str]:
+def _scores(scores: dict[str, TextScore]) -> list[str]:
     rows = [
-        [path, _number(score.bits_per_byte), _number(score.perplexity)]
+        [
+            path,
+            _number(score.bits_per_byte),
+            str(score.bits_per_byte_interval),
+            _number(score.perplexity),
+        ]
         for path, score in scores.items()
     ]
-    header = ["text", "bits per byte", "perplexity"]
+    header = ["text", "bits per byte", "95 % interval", "perplexity"]
     return [page.heading("On other texts"), page.table(header, rows)] if rows else []
 
 

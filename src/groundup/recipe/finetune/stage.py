@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from groundup.model.lora import Counts, add_lora, count_parameters
-from groundup.model.quantized import quantize
 from groundup.recipe.finetune.classify import prepare_classify
 from groundup.recipe.finetune.instruct import prepare_instruct
 from groundup.recipe.finetune.prefer import prepare_prefer
 from groundup.recipe.finetune.reason import prepare_reason
-from groundup.weights.adapters import save_adapter
 
 from groundup.errors import InputError
 from groundup.files import atomic_file
 from groundup.model.gpt import GPT
+from groundup.model.lora import Counts, add_lora, count_parameters
+from groundup.model.quantized import quantize
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.tuning import Tuning, resolved
 from groundup.recipe.schema import Recipe
@@ -33,6 +32,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.checkpoint import checkpoints, saved_identity
 from groundup.train.loop import Run
 from groundup.train.session import Session, run_session
+from groundup.weights.adapters import save_adapter
 from groundup.weights.directory import find, load, weights_checksum
 
 PREPARE: dict[str, Callable[[Recipe, RunDirectory, GPT, Tokenizer], Tuning]] = {
