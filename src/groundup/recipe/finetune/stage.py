@@ -91,10 +91,15 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     tuning = prepare(recipe, run)
     for note in tuning.notes:
         watcher.warned(note)
+
+    def warn(training: Run) -> None:
+        if said := tuning.watch(training):
+            watcher.warned(said)
+
     rate = RATES[config.kind][bool(config.lora.rank)]
     session = Session(
         out, _identity(recipe, run), resolved(config.train, config.epochs, tuning, rate),
-        tuning.batches, tuning.objective, tuning.evaluate, (watcher.stepped, *tuning.hooks),
+        tuning.batches, tuning.objective, tuning.evaluate, (watcher.stepped, warn),
         tuning.improves, watcher.evaluated,
     )  # fmt: skip
     training, _ = run_session(tuning.model, session)

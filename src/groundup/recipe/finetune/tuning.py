@@ -8,7 +8,7 @@ from typing import Any
 
 from groundup.model.gpt import GPT
 from groundup.train.config import TrainConfig
-from groundup.train.loop import Batches, Hook, Run
+from groundup.train.loop import Batches, Run
 from groundup.train.objectives import Objective
 
 
@@ -29,7 +29,8 @@ class Tuning:
     """Write the model directory."""
     improves: str = "val_loss"
     """The figure of `evaluate` that early stopping looks at, the lower the better."""
-    hooks: tuple[Hook, ...] = ()
+    watch: Callable[[Run], str | None] = lambda run: None
+    """Called after each step: something that the user should know, if there is anything."""
     notes: list[str] = field(default_factory=list)
     """What the user should know before: rows left out, prompts cut."""
 
