@@ -110,7 +110,9 @@ class _LinearLogProbs(torch.autograd.Function):
     """y = logits[target] − logsumexp(logits);  dlogits = −dy · (softmax − 1ₜ)."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None
+    ) -> Tensor:
         ctx.save_for_backward(hidden, head, targets)
         ctx.cap = cap
         found = hidden.new_empty(len(hidden))
