@@ -3,8 +3,8 @@
 from contextlib import nullcontext
 from typing import Any
 
-from groundup.evaluate.intervals import wilson
 from groundup.data.pairs import EncodedPairs, Pair, encode_pairs, read_pairs, split_pairs
+from groundup.evaluate.intervals import wilson
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_names, use_adapter
 from groundup.recipe.directory import RunDirectory
@@ -14,7 +14,13 @@ from groundup.recipe.schema import FinetuneConfig, Recipe
 from groundup.sources.rows import BadRows, read_rows
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import Run
-from groundup.tune.prefer import answer_log_probs, nothing_learned, pair_batches, preference, score_pairs
+from groundup.tune.prefer import (
+    answer_log_probs,
+    nothing_learned,
+    pair_batches,
+    preference,
+    score_pairs,
+)
 from groundup.weights.directory import save
 
 
@@ -34,7 +40,11 @@ def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
 
     def evaluate(run: Run, whole: bool) -> dict[str, float]:
         score = score_pairs(model, kept, config.prefer, size)
-        return {"val_loss": score.loss, "reward_accuracy": score.accuracy, "reward_margin": score.margin}
+        return {
+            "val_loss": score.loss,
+            "reward_accuracy": score.accuracy,
+            "reward_margin": score.margin,
+        }
 
     def finish() -> dict[str, Any]:
         score = score_pairs(model, kept, config.prefer, size)

@@ -6,16 +6,13 @@ rows (`PREPARE`), train in a session, save the adapter, merge it, save the model
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from groundup.recipe.finetune.classify import prepare_classify
-from groundup.recipe.finetune.instruct import prepare_instruct
-from groundup.recipe.finetune.prefer import prepare_prefer
-from groundup.recipe.finetune.reason import prepare_reason
 
 from groundup.errors import InputError
 from groundup.files import atomic_file
@@ -23,13 +20,18 @@ from groundup.model.gpt import GPT
 from groundup.model.lora import Counts, add_lora, count_parameters
 from groundup.model.quantized import quantize
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.finetune.tuning import Tuning, resolved
+from groundup.recipe.finetune.classify import prepare_classify
+from groundup.recipe.finetune.instruct import prepare_instruct
+from groundup.recipe.finetune.prefer import prepare_prefer
+from groundup.recipe.finetune.reason import prepare_reason
+from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import Recipe
 from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.checkpoint import checkpoints, saved_identity
+from groundup.train.config import TrainConfig
 from groundup.train.loop import Run
 from groundup.train.session import Session, run_session
 from groundup.weights.adapters import save_adapter
@@ -96,9 +98,8 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
         if said := tuning.watch(training):
             watcher.warned(said)
 
-    rate = RATES[config.kind][bool(config.lora.rank)]
     session = Session(
-        out, _identity(recipe, run), resolved(config.train, config.epochs, tuning, rate),
+        out, _identity(recipe, run), settings_of(config, tuning),
         tuning.batches, tuning.objective, tuning.evaluate, (watcher.stepped, warn),
         tuning.improves, watcher.evaluated,
     )  # fmt: skip
@@ -112,10 +113,25 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     _write_summary(training, config.kind, sizes, figures, tuning.notes, out)
 
 
-def prepare(recipe: Recipe, run: RunDirectory) -> Tuning:
-    """The model that the tuning begins from, changed as the settings say, with its rows."""
+def settings_of(config: FinetuneConfig, tuning: Tuning) -> TrainConfig:
+    """The settings of the loop, with what follows from the number of rows and from the objective."""
+    train = config.train
+    per_epoch = max(1, tuning.batches_per_epoch // train.grad_accumulation)
+    values = {
+        "steps": train.steps or math.ceil(config.epochs * per_epoch),
+        "eval_every": train.eval_every or per_epoch,
+        "learning_rate": train.learning_rate or RATES[config.kind][bool(config.lora.rank)],
+    }
+    return train.model_copy(update=values)
+
+
+def prepare(
+    recipe: Recipe, run: RunDirectory, source: tuple[GPT, Tokenizer] | None = None
+) -> Tuning:
+    """The model that the tuning begins from (`source`, or the one on the disk), changed as the settings
+    say, with its rows."""
     config = recipe.finetune
-    model, tokenizer = load(base(recipe, run))
+    model, tokenizer = source or load(base(recipe, run))
     torch.manual_seed(config.train.seed)
     if config.base_bits < 32:
         if not config.lora.rank:

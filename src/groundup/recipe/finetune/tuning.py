@@ -1,13 +1,11 @@
 """What a tuning is made of when its rows are read: the rest of the way is the same for every kind."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.model.gpt import GPT
-from groundup.train.config import TrainConfig
 from groundup.train.loop import Batches, Run
 from groundup.train.objectives import Objective
 
@@ -33,14 +31,3 @@ class Tuning:
     """Called after each step: something that the user should know, if there is anything."""
     notes: list[str] = field(default_factory=list)
     """What the user should know before: rows left out, prompts cut."""
-
-
-def resolved(config: TrainConfig, epochs: float, tuning: Tuning, rate: float) -> TrainConfig:
-    """The settings of the loop, with what follows from the number of rows and from the objective."""
-    per_epoch = max(1, tuning.batches_per_epoch // config.grad_accumulation)
-    values = {
-        "steps": config.steps or math.ceil(epochs * per_epoch),
-        "eval_every": config.eval_every or per_epoch,
-        "learning_rate": config.learning_rate or rate,
-    }
-    return config.model_copy(update=values)
