@@ -83,7 +83,7 @@ def run(parsed, values: dict[str, Any]) -> None:
     with ConsoleWatcher() as watcher:
         finished = run_recipe(recipe, out, watcher, rebuild=False)
     watcher.made(finished)
-    if parsed.json:
+    if parsed.json and finished.pretrained:
         summary = asdict(finished.pretrained)
         speed = summary["tokens"] / summary["seconds"]
         print_json({"model": str(finished.model), "tokens_per_second": speed, **summary})

@@ -83,6 +83,7 @@ def show(parsed) -> None:
             finished = own_text(out, parsed.text, minutes, {}, watcher)
         else:
             finished, exam, examples = build(out, minutes, {}, watcher)
+    assert finished.pretrained
     figures = {
         "model": str(finished.model),
         "report": str(finished.run.report),

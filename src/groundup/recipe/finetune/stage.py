@@ -25,7 +25,7 @@ from groundup.recipe.finetune.instruct import prepare_instruct
 from groundup.recipe.finetune.prefer import prepare_prefer
 from groundup.recipe.finetune.reason import prepare_reason
 from groundup.recipe.finetune.tuning import Tuning
-from groundup.recipe.schema import Recipe
+from groundup.recipe.schema import FinetuneConfig, Recipe
 from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
