@@ -17,7 +17,7 @@ from groundup.sources.fingerprint import fingerprint
 from groundup.sources.problems import Problem, refuse
 from groundup.sources.read import read_pieces
 from groundup.sources.source import Piece, Source
-from groundup.sources.tables import parquet_texts
+from groundup.sources.tables import row_texts
 
 LONG = "A line of text that is long enough. 一行足够长的文字。\n"
 
@@ -138,7 +138,7 @@ def test_only_the_columns_of_the_text_are_read_from_parquet():
         "other": [f"{n} " * 2000 for n in range(200)], "text": [str(n) for n in range(200)],
     })  # fmt: skip
     source = Source("a.parquet", "a.parquet", lambda: Counted(content))
-    texts = list(parquet_texts(source, None, refuse))
+    texts = list(row_texts(source, None, refuse))
     assert texts[-1] == (200, "199") and Counted.count < len(content) / 4
 
 

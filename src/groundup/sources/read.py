@@ -15,7 +15,7 @@ from groundup.sources.find import find_sources
 from groundup.sources.pages import DOCUMENT_READERS
 from groundup.sources.problems import Problem, Report, UnreadableError, refuse
 from groundup.sources.source import Piece, Source
-from groundup.sources.tables import ROW_READERS
+from groundup.sources.tables import ROW_READERS, row_texts
 
 PIECE_CHARACTERS = 1 << 20
 MOST_HELD = 4 << 20
@@ -49,20 +49,26 @@ def read_pieces(
     processes.
     """
     report = on_problem or refuse
+    for file in files(paths, report, share):
+        pieces = reporting(_read_file(file, text_field, report), file, report)
+        yield from note_damage(pieces, file, report) if on_problem else pieces
+
+
+def files(
+    paths: Sequence[str | Path], report: Report, share: tuple[int, int] = (0, 1)
+) -> Iterator[Source]:
+    """Every file of `paths`, unpacked where it was packed; `share` as for `read_pieces`."""
     first, step = share
     for source in islice(find_sources(paths), first, None, step):
-        for file in _reporting(unpack(source, report), source, report):
-            pieces = _reporting(_read_file(file, text_field, report), file, report)
-            yield from note_damage(pieces, file, report) if on_problem else pieces
+        yield from reporting(unpack(source, report), source, report)
 
 
 def file_encodings(paths: Sequence[str | Path]) -> dict[str, int]:
     """How many files of text there are in each encoding, packed ones included."""
     found: Counter[str] = Counter()
-    for source in find_sources(paths):
-        for file in _reporting(unpack(source, _pass_over), source, _pass_over):
-            if file.suffix not in BINARY_KINDS:
-                found.update(_reporting(_encoding(file), file, _pass_over))
+    for file in files(paths, _pass_over):
+        if file.suffix not in BINARY_KINDS:
+            found.update(reporting(_encoding(file), file, _pass_over))
     return dict(found.most_common())
 
 
@@ -92,7 +98,7 @@ _LINE_START = regex.compile(r"(?r)\n(?=\S)")
 _WORD_END = regex.compile(r"(?r)\S(?= \S)")
 
 
-def _reporting(items: Iterator[T], source: Source, report: Report) -> Iterator[T]:
+def reporting(items: Iterator[T], source: Source, report: Report) -> Iterator[T]:
     """The items of a source up to where it cannot be read further, which is reported."""
     try:
         yield from items
@@ -113,10 +119,10 @@ def _read_file(source: Source, text_field: str | None, report: Report) -> Iterat
 
 
 def _file_pieces(source: Source, text_field: str | None, report: Report) -> Iterator[Piece]:
-    if rows := ROW_READERS.get(source.suffix):
-        for number, text in rows(source, text_field, report):
+    if source.suffix in ROW_READERS:
+        for number, text in row_texts(source, text_field, report):
             if text.strip():
-                yield Piece(_without_surrogates(text), True, f"{source.where}:{number}")
+                yield Piece(without_surrogates(text), True, f"{source.where}:{number}")
     else:
         read = DOCUMENT_READERS.get(source.suffix, read_text)
         yield from _pieces(read(source), source.where)
@@ -134,6 +140,6 @@ def _pieces(chunks: Iterable[str], where: str) -> Iterator[Piece]:
         yield Piece(held, first, where)
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """JSON can spell half of a character (\\ud83d); it becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

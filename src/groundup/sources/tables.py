@@ -1,6 +1,7 @@
-"""Files of rows, each row a document: JSONL, JSON, CSV, TSV and Parquet.
+"""Files of rows: JSONL, JSON, CSV, TSV and Parquet. A row is a document, or fields to choose from.
 
-Every reader yields (line or row number, text); a bad row is reported and passed over.
+Every reader yields (line or row number, row), of each row the columns that are chosen; a bad row is
+reported and passed over.
 """
 
 import csv
@@ -20,26 +21,38 @@ from groundup.sources.source import Source, open_seekable
 TEXT_FIELDS = ("text", "content", "body", "document", "SMS", "review")
 PARTS = ("title", "instruction", "question", "prompt", "input", "output", "answer", "response")
 
-Row = Mapping[str, Any]
-RowTexts = Iterator[tuple[int, str]]
+Values = Mapping[str, Any]
+Rows = Iterator[tuple[int, Values]]
+Choose = Callable[[Collection[str], int | None], Collection[str]]
+"""Which of a row's columns are wanted, given all of them and its number; None for a whole table."""
 
 
-def jsonl_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
-    """The text of each line that is not empty."""
+def row_texts(source: Source, text_field: str | None, report: Report) -> Iterator[tuple[int, str]]:
+    """The text of each row of a file, with its number; see `text_columns`."""
+
+    def choose(columns: Collection[str], line: int | None) -> list[str]:
+        return text_columns(columns, text_field, source, line)
+
+    for number, row in ROW_READERS[source.suffix](source, choose, report):
+        yield number, "\n".join(str(value) for value in row.values() if value not in (None, ""))
+
+
+def jsonl_rows(source: Source, choose: Choose, report: Report) -> Rows:
+    """The row of each line that is not empty."""
     for number, line in enumerate(_lines(source), start=1):
         if not line.strip():
             continue
         try:
             row = _object(line, source, number)
-            text = row_text(row, text_columns(row, text_field, source, number))
+            chosen = {name: row[name] for name in choose(row, number)}
         except UnreadableError as error:
             report(error.problem)
             continue
-        yield number, text
+        yield number, chosen
 
 
-def json_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
-    """The text of each row of a JSON list, or of one object."""
+def json_rows(source: Source, choose: Choose, report: Report) -> Rows:
+    """Each row of a JSON list, or one object."""
     content = _json("".join(read_text(source)), source)
     for number, row in enumerate(content if isinstance(content, list) else [content], start=1):
         try:
@@ -47,61 +60,60 @@ def json_texts(source: Source, text_field: str | None, report: Report) -> RowTex
                 raise source.unreadable(
                     "bad_json", f"row {number} is not an object: {str(row)[:80]!r}", _ROWS, number
                 )
-            text = row_text(row, text_columns(row, text_field, source, number))
+            chosen = {name: row[name] for name in choose(row, number)}
         except UnreadableError as error:
             report(error.problem)
             continue
-        yield number, text
+        yield number, chosen
 
 
-def csv_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
-    """The text of each row of a CSV or TSV file, whose first line names the columns."""
+def csv_rows(source: Source, choose: Choose, report: Report) -> Rows:
+    """Each row of a CSV or TSV file, whose first line names the columns."""
     csv.field_size_limit(1 << 30)
     # In tab-separated files a quotation mark is usually just that.
     is_tsv = source.suffix == ".tsv"
     options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {}
-    reader = csv.DictReader(_lines(source), restkey="", **options)
+    reader = csv.DictReader(_lines(source), **options)
     try:
         if reader.fieldnames is None:
             return
-        columns = text_columns(reader.fieldnames, text_field, source)
+        columns = choose(reader.fieldnames, None)
         for row in reader:
-            yield reader.line_num, row_text(row, columns)
+            if extra := row.get(None):  # where DictReader puts what has no column
+                what = f"this row has more fields than the first line names: {extra}"[:120]
+                report(source.problem("bad_csv", what, "put quotes round commas", reader.line_num))
+                continue
+            yield reader.line_num, {name: row[name] for name in columns}
     except csv.Error as error:
         raise source.unreadable(
             "bad_csv", f"not valid CSV: {error}", "mend this line", reader.line_num
         ) from None
 
 
-def parquet_texts(source: Source, text_field: str | None, report: Report) -> RowTexts:
-    """The text of each row, row group by row group; only the columns of the text are read."""
+def parquet_rows(source: Source, choose: Choose, report: Report) -> Rows:
+    """Each row, row group by row group; only the chosen columns are read."""
     number = 0
     try:
         with open_seekable(source) as stream, parquet.ParquetFile(stream) as file:
-            columns = text_columns(file.schema_arrow.names, text_field, source)
+            columns = list(choose(file.schema_arrow.names, None))
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row_text(row, columns)
+                    yield number, {name: row[name] for name in columns}
     except pyarrow.ArrowException as error:
         raise source.unreadable(
             "broken_file", f"not a valid Parquet file: {error}", "get it again"
         ) from None
 
 
-ROW_READERS: dict[str, Callable[[Source, str | None, Report], RowTexts]] = {
-    ".jsonl": jsonl_texts,
-    ".ndjson": jsonl_texts,
-    ".json": json_texts,
-    ".csv": csv_texts,
-    ".tsv": csv_texts,
-    ".parquet": parquet_texts,
+ROW_READERS: dict[str, Callable[[Source, Choose, Report], Rows]] = {
+    ".jsonl": jsonl_rows,
+    ".ndjson": jsonl_rows,
+    ".json": json_rows,
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".parquet": parquet_rows,
 }
-
-
-def row_text(row: Row, columns: Collection[str]) -> str:
-    """The text of a row: its `columns`, each on a line, the empty ones left out."""
-    return "\n".join(str(row[name]) for name in columns if row[name] not in (None, ""))
 
 
 def text_columns(
@@ -139,7 +151,7 @@ def _lines(source: Source) -> Iterator[str]:
 _ROWS = 'rows look like {"text": "…"}'
 
 
-def _object(line: str, source: Source, number: int) -> Row:
+def _object(line: str, source: Source, number: int) -> Values:
     row = _json(line, source, number, is_cut=not line.endswith("\n"))
     if not isinstance(row, dict):
         raise source.unreadable("bad_json", f"not a JSON object: {line[:80]!r}", _ROWS, number)
