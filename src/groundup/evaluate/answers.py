@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from groundup.errors import InputError, nearest
 from groundup.evaluate.kept import Kept
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
@@ -23,7 +22,7 @@ ROWS_LOOK_LIKE = 'rows look like {"instruction": "…", "input": "…", "output"
 REFERENCE = "reference"
 
 
-@dataclass
+@dataclass(eq=False)
 class Case:
     """A question with the answers of several models, by their names."""
 
@@ -57,7 +56,7 @@ def add_answers(cases: Iterable[Case], name: str, path: str, bad: BadRows) -> No
     question as the cases' rows have it, and the answer as `model_response`, `answer`, …"""
     answers = {}
     for row in read_rows([path], bad):
-        question, answer = _question(row), _first(row, ANSWER_FIELDS)
+        question, answer = _question(row), _answer(row)
         if question is None or answer is None:
             lacking = QUESTION_FIELDS if question is None else ANSWER_FIELDS
             bad.add(row.where, f"no field {', '.join(lacking)}")
@@ -122,22 +121,12 @@ def _case(row: Row, fields: Sequence[str], bad: BadRows) -> Case | None:
     if question is None:
         bad.add(row.where, f"no field {', '.join(QUESTION_FIELDS)}")
         return None
-    absent = [name for name in fields if name not in row.values]
+    absent = [name for name in fields if row.values.get(name) is None]
     if absent:
-        raise _no_field(absent[0], row)
-    empty = [name for name in fields if not _text(row.values[name])]
-    if empty:
-        bad.add(row.where, f"the field {empty[0]!r} is empty")
+        bad.add(row.where, f"no field {absent[0]!r}: it has {', '.join(row.values)}")
         return None
-    answers = {name: _text(row.values[name]) for name in fields}
+    answers = {name: str(row.values[name]).strip() for name in fields}
     return Case(question, _first(row, REFERENCE_FIELDS), row.where, answers)
-
-
-def _no_field(name: str, row: Row) -> InputError:
-    close = nearest(name, row.values)
-    hint = f"did you mean {close!r}? " if close else ""
-    fix = f"{hint}this row has: {', '.join(row.values)}"
-    return InputError(f"there is no file and no field {name!r} with answers", row.where, fix)
 
 
 def _question(row: Row) -> str | None:
@@ -145,6 +134,12 @@ def _question(row: Row) -> str | None:
     instruction = _first(row, QUESTION_FIELDS)
     extra = _text(row.values.get(INPUT_FIELD))
     return instruction and (f"{instruction}\n\n{extra}" if extra else instruction)
+
+
+def _answer(row: Row) -> str | None:
+    """A model may have said nothing: that is an answer too."""
+    said = (row.values.get(name) for name in ANSWER_FIELDS)
+    return next((str(text).strip() for text in said if text is not None), None)
 
 
 def _first(row: Row, names: Iterable[str]) -> str | None:

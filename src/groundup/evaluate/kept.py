@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ BEGINNING = b'{"key": "'
 class Kept:
     """Texts by what was asked for them, in a file that only grows: JSON Lines of a key, the text, and
     words for a reader. Each is on the disk before `add` returns; half a line at the end, which a crash
-    may leave, is dropped. Use it in a `with`; threads may share it, processes may not.
+    may leave, is dropped. Use it in a `with`.
 
     Raises `InputError` while another process has the file, and if it is no such file.
     """
 
     def __init__(self, path: Path):
         self.path, self.texts = path, dict[str, str]()
-        self._writing = threading.Lock()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -52,7 +50,7 @@ class Kept:
         """Keep `text`; `about` says in words what it is."""
         key = _key(asked)
         line = json.dumps({"key": key, "about": about, "text": text}, ensure_ascii=False) + "\n"
-        with self._writing, disk_errors(self.path):
+        with disk_errors(self.path):
             append(self.path, line.encode("utf-8", "replace"))
             self.texts[key] = text
 
