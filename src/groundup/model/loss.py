@@ -54,6 +54,21 @@ def token_losses(
     return torch.cat(chunks)
 
 
+def log_probs(
+    hidden: Float[Tensor, "positions d_model"],
+    head: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, " positions"],
+    cap: float | None = None,
+) -> Float[Tensor, " positions"]:
+    """log p(target) in nats of each position, with gradients: for losses that weigh the probabilities
+    of whole answers against each other.
+
+    What a position counts for is known only when the loss is, so the chunks are computed once more on
+    the way back.
+    """
+    return _LinearLogProbs.apply(hidden, head, targets, cap)
+
+
 def softcap(logits: Float[Tensor, "*shape"], cap: float | None) -> Float[Tensor, "*shape"]:
     """cap · tanh(logits / cap): nearly the same for small logits, never beyond the cap (Gemma 2)."""
     return logits if cap is None else cap * torch.tanh(logits / cap)
@@ -78,11 +93,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = softcap(linear(hidden[part], head), cap)
             log_p = logits.log_softmax(dim=-1)
             loss -= (log_p.gather(1, target) * weight).sum()
-            gradient = log_p.exp_()
-            gradient.scatter_add_(1, target, -torch.ones_like(weight))
-            gradient *= weight
-            if cap is not None:  # the slope of the bend
-                gradient *= 1 - (logits / cap).square()
+            gradient = _logit_gradient(log_p, logits, target, weight, cap)
             torch.mm(gradient, head, out=hidden_gradient[part])
             head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
@@ -93,3 +104,51 @@ class _LinearCrossEntropy(torch.autograd.Function):
         (upstream,) = gradients
         hidden_gradient, head_gradient = ctx.saved_tensors
         return hidden_gradient * upstream, head_gradient * upstream, None, None, None
+
+
+class _LinearLogProbs(torch.autograd.Function):
+    """y = logits[target] − logsumexp(logits);  dlogits = −dy · (softmax − 1ₜ)."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+        ctx.save_for_backward(hidden, head, targets)
+        ctx.cap = cap
+        found = hidden.new_empty(len(hidden))
+        for start in range(0, len(hidden), _chunk(head)):
+            part = slice(start, start + _chunk(head))
+            log_p = softcap(linear(hidden[part], head), cap).log_softmax(dim=-1)
+            found[part] = log_p.gather(1, targets[part, None])[:, 0]
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, head, targets = ctx.saved_tensors
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(hidden), _chunk(head)):
+            part = slice(start, start + _chunk(head))
+            weight = -gradients[0][part, None]
+            logits = softcap(linear(hidden[part], head), ctx.cap)
+            log_p = logits.log_softmax(dim=-1)
+            gradient = _logit_gradient(log_p, logits, targets[part, None], weight, ctx.cap)
+            torch.mm(gradient, head, out=hidden_gradient[part])
+            if head_gradient is not None:
+                head_gradient.addmm_(gradient.T, hidden[part])
+        return hidden_gradient, head_gradient, None, None
+
+
+def _logit_gradient(
+    log_p: Float[Tensor, "chunk vocab"],
+    logits: Float[Tensor, "chunk vocab"],
+    target: Int[Tensor, "chunk 1"],
+    weight: Float[Tensor, "chunk 1"],
+    cap: float | None,
+) -> Float[Tensor, "chunk vocab"]:
+    """What Σ weights · −log p(target) asks of the logits before their bend: weight · (softmax − 1ₜ).
+    Written over `log_p`."""
+    gradient = log_p.exp_()
+    gradient.scatter_add_(1, target, -torch.ones_like(weight))
+    gradient *= weight
+    if cap is not None:  # the slope of the bend
+        gradient *= 1 - (logits / cap).square()
+    return gradient
