@@ -1,35 +1,18 @@
-"""Questions, and what several models answer to them: by their weights, or as they were written down."""
+"""Models answer questions, greedily; what they said is kept."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from groundup.evaluate.cases import Case
 from groundup.evaluate.kept import Kept
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
-from groundup.generation.text import Completion, complete
 from groundup.model.gpt import GPT
-from groundup.sources.rows import BadRows, Row, read_rows
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights.directory import find, load, weights_checksum
 
-QUESTION_FIELDS = ("instruction", "prompt", "question")
-INPUT_FIELD = "input"
-REFERENCE_FIELDS = ("output", "completion", "response", "answer", "chosen")
-# What a file of somebody's answers calls them, the first that it has.
-ANSWER_FIELDS = ("model_response", "response", "answer", "completion", "output")
-ROWS_LOOK_LIKE = 'rows look like {"instruction": "…", "input": "…", "output": "…"}'
-REFERENCE = "reference"
-
-
-@dataclass(eq=False)
-class Case:
-    """A question with the answers of several models, by their names."""
-
-    question: str
-    reference: str | None
-    where: str
-    answers: dict[str, str] = field(default_factory=dict)
+BATCH = 16
 
 
 class Answer(NamedTuple):
@@ -39,44 +22,27 @@ class Answer(NamedTuple):
     is_cut: bool
 
 
-def read_cases(paths: Sequence[str], fields: Sequence[str], bad: BadRows) -> list[Case]:
-    """The questions of files of rows, with the answers that stand in their `fields`.
-
-    A row has an instruction (or prompt, or question), perhaps an input, and perhaps an output, the
-    reference. A row without a question or without one of the `fields` goes to `bad`. Raises
-    `InputError` if no row is of use.
-    """
-    cases = [case for row in read_rows(paths, bad) if (case := _case(row, fields, bad))]
-    bad.refuse_if_all(len(cases), ROWS_LOOK_LIKE)
-    return cases
-
-
-def add_answers(cases: Iterable[Case], name: str, path: str, bad: BadRows) -> None:
-    """Give to `cases` the answers that stand in another file, by their questions: its rows have the
-    question as the cases' rows have it, and the answer as `model_response`, `answer`, …"""
-    answers = {}
-    for row in read_rows([path], bad):
-        question, answer = _question(row), _answer(row)
-        if question is None or answer is None:
-            lacking = QUESTION_FIELDS if question is None else ANSWER_FIELDS
-            bad.add(row.where, f"no field {', '.join(lacking)}")
-        else:
-            answers[question] = answer
-    for case in cases:
-        if case.question in answers:
-            case.answers[name] = answers[case.question]
-
-
-def complete_cases(cases: Iterable[Case], names: Iterable[str], bad: BadRows) -> list[Case]:
-    """The cases that all of `names` have answered; the others go to `bad`."""
-    names, kept = list(names), []
-    for case in cases:
-        lacking = [name for name in names if name not in case.answers]
-        if lacking:
-            bad.add(case.where, f"no answer of {', '.join(lacking)}")
-        else:
-            kept.append(case)
-    return kept
+def let_answer(
+    cases: Sequence[Case],
+    name: str,
+    max_new_tokens: int,
+    kept: Kept,
+    tell: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Give to `cases` the answers of a model, which is loaded for it; `tell` hears of questions that are
+    too long for it, which it gives no answer to, and of answers that were cut off."""
+    model, tokenizer = load(name)
+    identity = f"{weights_checksum(find(name))} {tokenizer.fingerprint}"
+    questions = [case.question for case in cases]
+    answers = answer_with(model, tokenizer, questions, max_new_tokens, kept, identity)
+    for case, answer in zip(cases, answers, strict=True):
+        if answer:
+            case.answers[name] = answer.text
+    if long := answers.count(None):
+        context = model.config.context_length
+        tell(f"{long:,} questions are too long for {name}, which looks at {context:,} tokens")
+    if cut := sum(answer.is_cut for answer in answers if answer):
+        tell(f"{cut:,} answers of {name} were cut off after {max_new_tokens:,} tokens")
 
 
 def answer_with(
@@ -90,21 +56,32 @@ def answer_with(
     """The greedy answers of a model, None where the question is too long for it. Those that are `kept`
     under the model's `identity` (a checksum of its weights) are not made again."""
     engine = Engine(model)
+    prompts = [prompt_ids(tokenizer, question) for question in questions]
+    fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.context_length]
+    asked = {i: [identity, prompts[i], max_new_tokens] for i in fitting}
+    missing = [i for i in fitting if kept.get(asked[i]) is None]
+    missing.sort(key=lambda i: len(prompts[i]))  # those of one batch are about as long
+    for start in range(0, len(missing), BATCH):
+        at_once = missing[start : start + BATCH]
+        made = _answers(engine, tokenizer, [prompts[i] for i in at_once], max_new_tokens)
+        for i, answer in zip(at_once, made, strict=True):
+            written = json.dumps(answer, ensure_ascii=False)
+            kept.add(asked[i], written, f"answer to: {questions[i][:80]}")
+    written = {i: kept.get(asked[i]) or "" for i in fitting}
+    return [Answer(*json.loads(written[i])) if i in written else None for i in range(len(prompts))]
+
+
+def _answers(
+    engine: Engine, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_new_tokens: int
+) -> list[Answer]:
     sampling = SamplingConfig(temperature=0, max_new_tokens=max_new_tokens)
+    ends = frozenset(tokenizer.end_ids)
     answers = []
-    for question in questions:
-        prompt = prompt_ids(tokenizer, question)
-        if len(prompt) >= engine.context_length:
-            answers.append(None)
-            continue
-        asked = [identity, prompt, max_new_tokens]
-        written = kept.get(asked)
-        if written is None:
-            completion = Completion(prompt)
-            text = "".join(complete(engine, tokenizer, completion, sampling)).strip()
-            written = json.dumps([text, completion.finish_reason == "length"], ensure_ascii=False)
-            kept.add(asked, written, f"answer to {question[:80]}")
-        answers.append(Answer(*json.loads(written)))
+    for prompt, ids in zip(prompts, engine.batch(prompts, sampling, ends), strict=True):
+        is_cut = ids[-1] not in ends
+        decoder = tokenizer.decode_stream(after=prompt)
+        text = "".join(map(decoder.feed, ids if is_cut else ids[:-1])) + decoder.flush()
+        answers.append(Answer(text.strip(), is_cut))
     return answers
 
 
@@ -114,38 +91,3 @@ def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
         turns = [{"role": "user", "content": question}]
         return tokenizer.encode_chat(turns, add_generation_prompt=True)
     return tokenizer.encode_prompt(question + "\n")
-
-
-def _case(row: Row, fields: Sequence[str], bad: BadRows) -> Case | None:
-    question = _question(row)
-    if question is None:
-        bad.add(row.where, f"no field {', '.join(QUESTION_FIELDS)}")
-        return None
-    absent = [name for name in fields if row.values.get(name) is None]
-    if absent:
-        bad.add(row.where, f"no field {absent[0]!r}: it has {', '.join(row.values)}")
-        return None
-    answers = {name: str(row.values[name]).strip() for name in fields}
-    return Case(question, _first(row, REFERENCE_FIELDS), row.where, answers)
-
-
-def _question(row: Row) -> str | None:
-    """Instruction and input as one text."""
-    instruction = _first(row, QUESTION_FIELDS)
-    extra = _text(row.values.get(INPUT_FIELD))
-    return instruction and (f"{instruction}\n\n{extra}" if extra else instruction)
-
-
-def _answer(row: Row) -> str | None:
-    """A model may have said nothing: that is an answer too."""
-    said = (row.values.get(name) for name in ANSWER_FIELDS)
-    return next((str(text).strip() for text in said if text is not None), None)
-
-
-def _first(row: Row, names: Iterable[str]) -> str | None:
-    """The first of these fields that says something."""
-    return next((text for name in names if (text := _text(row.values.get(name)))), None)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()

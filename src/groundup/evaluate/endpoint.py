@@ -6,6 +6,7 @@ said at once; an answer that holds no reply is an error of its own, so that it c
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -168,15 +169,11 @@ def base_url(given: str) -> str:
     'http://localhost:11434/v1'
     """
     url = given.rstrip("/").removesuffix(COMPLETIONS)
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_address = False
-    if not is_address:
+    found = re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", url)
+    if found is None:
         fix = "write it as http://localhost:11434/v1"
         raise InputError("not the address of a server", given, fix)
-    return url if parts.path else f"{url}/v1"
+    return url if found[1] else f"{url}/v1"
 
 
 def _status(response: httpx2.Response) -> str:

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import PositiveInt
 
-from groundup.evaluate.answers import REFERENCE, Case
+from groundup.evaluate.cases import REFERENCE, Case, answer_of, contestants
 from groundup.evaluate.endpoint import Endpoint, EndpointConfig, MalformedReplyError
 from groundup.evaluate.kept import Kept
 from groundup.evaluate.verdicts import Verdict
@@ -35,7 +35,7 @@ class JudgeConfig(EndpointConfig):
     scale: Literal["0-100", "1-10"] = "0-100"
     """Of the scores."""
     rows: PositiveInt | None = None
-    """Judge only so many questions, drawn by the seed."""
+    """Only so many questions, drawn by the seed."""
     seed: Seed = 0
     """Draws which answer is shown first, and the questions if not all are judged."""
     concurrency: PositiveInt = 4
@@ -128,7 +128,6 @@ def judge(
     Replies that are `kept` are not asked for again. A pair with a malformed reply has no verdict.
     Raises as `Endpoint.reply` does; what has been replied by then is kept.
     """
-    cases = drawn(cases, config.rows, config.seed)
     calls = [call for case in cases for call in _calls(case, config)]
     judgement, replies = asyncio.run(_ask(url, calls, config, kept, advanced))
     for case in cases:
@@ -141,14 +140,6 @@ def judge(
     return judgement
 
 
-def drawn(cases: Sequence[Case], count: int | None, seed: int) -> list[Case]:
-    """So many of `cases`, in their order; all of them if `count` is None or larger."""
-    if count is None or count >= len(cases):
-        return list(cases)
-    chosen = random.Random(seed).sample(range(len(cases)), count)
-    return [cases[index] for index in sorted(chosen)]
-
-
 def in_drawn_order(case: Case, names: Sequence[str], seed: int) -> tuple[str, str]:
     """Two names in the order in which their answers are shown: drawn for each question by itself, so
     that other questions in the file change nothing."""
@@ -156,16 +147,6 @@ def in_drawn_order(case: Case, names: Sequence[str], seed: int) -> tuple[str, st
     if random.Random(f"{seed} {first} {second} {case.question}").random() < 0.5:
         return second, first
     return first, second
-
-
-def contestants(case: Case) -> list[str]:
-    """Whose answers to a question are compared: the models', or the only model's and the reference."""
-    alone = len(case.answers) == 1 and case.reference is not None
-    return [*case.answers, *([REFERENCE] if alone else [])]
-
-
-def answer_of(case: Case, name: str) -> str:
-    return case.reference or "" if name == REFERENCE else case.answers[name]
 
 
 def _scored(case: Case, config: JudgeConfig) -> list[str]:

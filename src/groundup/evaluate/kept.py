@@ -11,7 +11,6 @@ from filelock import FileLock, Timeout
 from groundup.errors import InputError
 from groundup.files import disk_errors
 
-
 # Every line begins so: what begins otherwise was written by somebody else, and is not touched.
 BEGINNING = b'{"key": "'
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from groundup import page
 from groundup.errors import InputError
-from groundup.evaluate.answers import Case
-from groundup.evaluate.judge import answer_of, contestants, in_drawn_order
+from groundup.evaluate.cases import Case, answer_of, contestants
+from groundup.evaluate.judge import in_drawn_order
 from groundup.evaluate.verdicts import Verdict, digest
 from groundup.sources.rows import BadRows
 
@@ -63,9 +63,14 @@ def write_vote_page(cases: Sequence[Case], seed: int) -> str:
         raise InputError("there are no two different answers to compare", None, fix)
     random.Random(seed).shuffle(ballots)
     pairs = [
-        {"pair": b.id, "question": b.question, "A": b.a, "B": b.b, "a": digest(b.a)} for b in ballots
+        {"pair": b.id, "question": b.question, "A": b.a, "B": b.b, "a": digest(b.a)}
+        for b in ballots
     ]
-    data = {"kind": KIND, "page": digest("".join(b.id + digest(b.a) for b in ballots)), "pairs": pairs}
+    data = {
+        "kind": KIND,
+        "page": digest("".join(b.id + digest(b.a) for b in ballots)),
+        "pairs": pairs,
+    }
     script = files("groundup.evaluate").joinpath("vote_page.js").read_text(encoding="utf-8")
     return page.page(TITLE, [BODY, _data(data), f"<script>{script}</script>"], STYLE)
 
