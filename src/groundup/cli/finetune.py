@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.cli.main import Parser
-from groundup.errors import InputError, unknown
+from groundup.errors import unknown
 
 KINDS = {
     "classify": ("a label for a text", "--data sms-spam.tsv --lora-rank 8"),
@@ -25,7 +25,13 @@ def main(arguments: list[str]) -> None:
     if kind not in KINDS:
         raise unknown("kind of tuning", kind, KINDS, "groundup finetune")
     parsed = _parser(kind).parse(rest)
-    run(parsed, recipe_values(kind, parsed))
+    from groundup.cli.running import run_flags
+
+    finished = run_flags(recipe_values(kind, parsed), Path(parsed.out), parsed.resume)
+    if parsed.json:
+        from groundup.cli.console import print_json
+
+        print_json(figures(finished))
 
 
 def _example(kind: str) -> str:
@@ -72,24 +78,6 @@ def recipe_values(kind: str, parsed: argparse.Namespace) -> dict[str, Any]:
     plain = ("model", "data", "epochs", "base_bits")
     given = {name: value for name in plain if (value := getattr(parsed, name, None)) is not None}
     return {"finetune": {"objective": kind, **given, **given_settings(parsed)}}
-
-
-def run(parsed: argparse.Namespace, values: dict[str, Any]) -> None:
-    from groundup.cli.console import ConsoleWatcher, print_json
-    from groundup.recipe.directory import RunDirectory
-    from groundup.recipe.run import run_recipe
-    from groundup.recipe.schema import parse_recipe
-
-    recipe, out = parse_recipe(values), Path(parsed.out)
-    if RunDirectory(out).ledger.exists() and not parsed.resume:
-        raise InputError(
-            "this folder holds a run already", str(out), "add --resume, or choose another --out"
-        )
-    with ConsoleWatcher() as watcher:
-        finished = run_recipe(recipe, out, watcher, rebuild=False)
-    watcher.made(finished)
-    if parsed.json:
-        print_json(figures(finished))
 
 
 def figures(finished) -> dict[str, Any]:
