@@ -62,11 +62,14 @@ def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
 
 def run(parsed, values: dict[str, Any]) -> None:
     from groundup.cli.running import run_flags
+    from groundup.weights.directory import find
 
     if parsed.begin_from and parsed.tokenizer:
         raise InputError(
             "a model goes on with its own tokenizer", "--tokenizer", "leave it out beside --from"
         )
+    if parsed.begin_from:  # before the text is read
+        find(parsed.begin_from)
     finished = run_flags(values, Path(parsed.out), parsed.resume)
     if parsed.json and finished.pretrained:
         from groundup.cli.console import print_json
