@@ -41,7 +41,7 @@ def main() -> None:
         rows.append(row)
         print(shown(seed, row), flush=True)
     print(f"mean of {len(rows)}: ours {fmean(r['test_accuracy'] for r in rows):.4f}   TF-IDF + logistic "
-          f"regression {fmean(r['baselines']['tf-idf'] for r in rows):.4f}   "
+          f"regression {fmean(r['baselines']['TF-IDF + logistic regression'] for r in rows):.4f}   "
           f"majority {fmean(r['baselines']['majority'] for r in rows):.4f}")  # fmt: skip
     if not options.no_lora:
         share = rows[0]["lora"]["trainable_parameters"] / rows[0]["lora"]["parameters"]
@@ -55,7 +55,7 @@ def shown(seed: int, row: dict) -> str:
     low, high = row["test_interval"]
     text = (
         f"seed {seed}: {row['test_accuracy']:.4f} [{low:.3f}, {high:.3f}] in {row['minutes']:.1f} min   "
-        f"TF-IDF + logistic regression {row['baselines']['tf-idf']:.4f}"
+        f"TF-IDF + logistic regression {row['baselines']['TF-IDF + logistic regression']:.4f}"
     )
     if "lora" in row:
         text += f"   LoRA {row['lora']['figures']['test_accuracy']:.4f}"
