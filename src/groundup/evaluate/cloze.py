@@ -44,6 +44,7 @@ def build_cloze(
     Raises `InputError` if the documents have no sentence to ask about.
     """
     config = config or ClozeConfig()
+    names = where or [f"document {number}" for number in range(1, len(documents) + 1)]
     places = [(s, d) for d, document in enumerate(documents) for s in sentences(document)]
     terms = find_terms([sentence for sentence, _ in places])
     ranked = _by_kind(terms)
@@ -52,7 +53,7 @@ def build_cloze(
     questions: list[ExamQuestion] = []
     for number in generator.permutation(len(places)):
         sentence, document = places[number]
-        name = where[document] if where else f"document {document + 1}"
+        name = names[document]
         question = _question(sentence, name, terms, ranked, used, config, generator)
         if question:
             questions.append(question)
@@ -62,7 +63,7 @@ def build_cloze(
         raise InputError(
             "no exam can be built from these documents: no term comes three times and has "
             f"{config.choices - 1} others of its kind beside it",
-            ", ".join(where[:1]) or None, "give more text of the field",
+            where[0] if where else None, "give more text of the field",
         )  # fmt: skip
     return questions
 
@@ -85,7 +86,8 @@ def _question(
     if not asked or BLANK in sentence:
         return None
     start, term = asked[generator.integers(len(asked))]
-    wrong = _wrong_choices(term, sentence, ranked[kind(term)], config.choices - 1, generator)
+    alike = ranked[kind(term)]
+    wrong = _wrong_choices((terms[term], term), sentence, alike, config.choices - 1, generator)
     if len(wrong) < config.choices - 1:
         return None
     used.add(term)
@@ -105,24 +107,32 @@ def _by_kind(terms: dict[str, int]) -> dict[Kind, list[tuple[int, str]]]:
 
 
 def _wrong_choices(
-    term: str,
+    term: tuple[int, str],
     sentence: str,
     ranked: list[tuple[int, str]],
     how_many: int,
     generator: np.random.Generator,
 ) -> list[str]:
     """Terms that come about as often, none of which stands in the sentence or is a form of the
-    right one (one within the other, or the same beginning)."""
-    counts = [count for count, _ in ranked]
-    count = next(count for count, other in ranked if other == term)
-    middle = bisect.bisect_left(counts, count)
-    end = bisect.bisect_right(counts, count)
-    near = [other for _, other in ranked[max(0, middle - NEIGHBOURS) : end + NEIGHBOURS]]
+    right one. By lot, none to all of them come more often: else the right one would mostly be the
+    commonest, as common terms are in more sentences."""
+    place = bisect.bisect_left(ranked, term)
+    around = ranked[max(0, place - NEIGHBOURS) : place], ranked[place + 1 : place + 1 + NEIGHBOURS]
+    rarer, commoner = (
+        [other for _, other in side if _may_stand_beside(other, term[1], sentence)]
+        for side in around
+    )
+    wanted = int(generator.integers(how_many + 1))
+    above = min(max(wanted, how_many - len(rarer)), len(commoner))
+    below = min(how_many - above, len(rarer))
+    return _drawn(commoner, above, generator) + _drawn(rarer, below, generator)
+
+
+def _may_stand_beside(other: str, term: str, sentence: str) -> bool:
+    """Not in the sentence, not a part of the right one, and not with its beginning."""
     stem = term[: max(2, len(term) - 2)]
-    fitting = [
-        other
-        for other in near
-        if other not in sentence and other not in term and not other.startswith(stem)
-    ]
-    drawn = generator.permutation(len(fitting))[:how_many]
-    return [fitting[i] for i in drawn]
+    return other not in sentence and other not in term and not other.startswith(stem)
+
+
+def _drawn(terms: list[str], how_many: int, generator: np.random.Generator) -> list[str]:
+    return [terms[i] for i in generator.permutation(len(terms))[:how_many]]

@@ -89,15 +89,11 @@ def total(scores: Iterable[LanguageScore]) -> LanguageScore:
 
 
 def summarize(documents: Sequence[Parts]) -> TextScore:
-    """All documents together. The intervals are drawn over documents, or, where there are fewer than
-    `FEWEST_DOCUMENTS`, over their windows: then they speak of these texts only, and are somewhat too
-    narrow, as neighbouring windows are alike."""
+    """All documents together, with intervals from drawing `drawn_figures` anew."""
     if not documents:
         raise InputError("there is no text to measure", None, "give a file that is not empty")
-    wholes = [total(parts) for parts in documents]
-    many = len(documents) >= FEWEST_DOCUMENTS
-    figures = figures_of(wholes if many else [part for parts in documents for part in parts])
-    whole = total(wholes)
+    figures = drawn_figures(documents)
+    whole = total(part for parts in documents for part in parts)
     return TextScore(
         whole.nats, whole.tokens, whole.text_bytes, len(documents),
         bootstrap(figures, bits_per_byte_of),
@@ -105,13 +101,17 @@ def summarize(documents: Sequence[Parts]) -> TextScore:
     )  # fmt: skip
 
 
-def figures_of(scores: Sequence[LanguageScore]) -> Float[np.ndarray, "items 3"]:
-    """Nats, tokens and bytes of each score, a row each."""
-    return np.array([[score.nats, score.tokens, score.text_bytes] for score in scores])
+def drawn_figures(documents: Sequence[Parts]) -> Float[np.ndarray, "items 3"]:
+    """Nats, tokens and bytes, a row each, of what an interval is drawn over: the documents, or, where
+    there are fewer than `FEWEST_DOCUMENTS`, their windows. Then it speaks of these texts only, and is
+    somewhat too narrow, as neighbouring windows are alike."""
+    many = len(documents) >= FEWEST_DOCUMENTS
+    items = map(total, documents) if many else (part for parts in documents for part in parts)
+    return np.array([[item.nats, item.tokens, item.text_bytes] for item in items])
 
 
 def bits_per_byte_of(figures: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "..."]:
-    """Bits per byte from rows, or means of rows, of `figures_of`."""
+    """Bits per byte from rows of `drawn_figures`, or means of them."""
     return figures[..., 0] / math.log(2) / figures[..., 2]
 
 
