@@ -6,10 +6,8 @@ said at once; an answer that holds no reply is an error of its own, so that it c
 
 import asyncio
 import os
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -58,7 +56,7 @@ class Endpoint:
         self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=config.timeout_seconds,
-            trust_env=urlsplit(self.url).hostname not in THIS_MACHINE,  # no proxy leads back to us
+            trust_env=httpx2.URL(self.url).host not in THIS_MACHINE,  # no proxy leads back to us
         )
 
     async def __aenter__(self) -> "Endpoint":
@@ -125,8 +123,6 @@ class Endpoint:
             except httpx2.TransportError as error:
                 reason, response = f"{type(error).__name__} {error}".strip(), None
                 continue
-            except httpx2.InvalidURL as error:
-                raise InputError(f"not an address: {error}", self.url) from None
             if response.is_success:
                 if content(response):
                     return response
@@ -169,11 +165,18 @@ def base_url(given: str) -> str:
     'http://localhost:11434/v1'
     """
     url = given.rstrip("/").removesuffix(COMPLETIONS)
-    found = re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", url)
-    if found is None:
+    if not _is_address(url):
         fix = "write it as http://localhost:11434/v1"
         raise InputError("not the address of a server", given, fix)
-    return url if found[1] else f"{url}/v1"
+    return url if httpx2.URL(url).path.strip("/") else f"{url}/v1"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host) and not parsed.query
 
 
 def _status(response: httpx2.Response) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from groundup.errors import InputError
 from groundup.evaluate.intervals import CONFIDENCE, Interval, wilson
 
-RESAMPLES = 1000
+RESAMPLES = 500
 FIRST, SECOND, TIE = "first", "second", "tie"
 
 
