@@ -31,10 +31,14 @@ def cross_entropy(
     """Mean −log p(target) in nats under softmax(hidden · headᵀ), weighted by `weights`.
 
     Equal to `torch.nn.functional.cross_entropy(hidden @ head.T, targets)` where all weights are 1;
-    a weight of 0 leaves a position out. `cap` bends the logits first, as `softcap` does.
+    a weight of 0 leaves a position out, before anything is computed for it. `cap` bends the logits
+    first, as `softcap` does.
     """
     if weights is None:
         weights = hidden.new_ones(len(targets))
+    else:
+        counted = weights.nonzero()[:, 0]
+        hidden, targets, weights = hidden[counted], targets[counted], weights[counted]
     weights = weights / weights.sum()
     return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)
 
