@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from groundup.errors import GroundupError
 from groundup.files import atomic_directory, atomic_file
-from groundup.recipe import pretrain
 from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import parse_recipe
 from groundup.recipe.watch import Watcher
+from groundup.train import session
 from groundup.train.metrics import MetricsFile, read_metrics
 from tests.conftest import groundup
 
@@ -66,7 +66,7 @@ def test_after_kill_9_a_resumed_run_ends_with_the_same_bits(story: Path, tmp_pat
 def test_where_steps_are_long_a_checkpoint_is_written_all_the_same(
     story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(pretrain, "SECONDS_BETWEEN_CHECKPOINTS", 0.2)
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0.2)
     values = {
         "data": {"paths": [str(story)]},
         "tokenizer": {"vocab_size": 300},

@@ -93,7 +93,9 @@ def test_tokens_are_drawn_as_often_as_their_probabilities_say():
     logits = torch.tensor([[2.0, 1.0, 0.0]]).repeat(20_000, 1)
     past = torch.zeros(20_000, 1, dtype=torch.long)
     generator = torch.Generator().manual_seed(0)
-    drawn = Counter(choose(logits, past, SamplingConfig(temperature=0.5), generator).tolist())
+    drawn = Counter(
+        choose(logits, past, SamplingConfig(temperature=0.5), [generator] * 20_000).tolist()
+    )
     weights = [math.exp(logit / 0.5) for logit in (2.0, 1.0, 0.0)]
     for token, weight in enumerate(weights):
         assert drawn[token] / 20_000 == pytest.approx(weight / sum(weights), abs=0.015)

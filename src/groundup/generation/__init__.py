@@ -1,6 +1,7 @@
 """Logits in, text out: the one engine.
 
-Read in this order: `engine.py` (token ids → token ids), `cache.py` (why that is fast), `sampling.py`
-(how a token is chosen), `text.py` (prompts and answers as text, stop strings, streaming). The
-command line, the chat, evaluation and samples during training all come through here.
+Read in this order: `engine.py` (token ids → token ids), `batch.py` (many texts at once), `cache.py`
+(why that is fast), `sampling.py` (how a token is chosen), `text.py` (prompts and answers as text, stop
+strings, streaming). The command line, the chat, evaluation and samples during training all come
+through here.
 """

@@ -4,7 +4,7 @@ Without it every new token costs a pass over the whole text again; with it, a pa
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.model.places import KeysAndValues
@@ -40,6 +40,12 @@ class Cache:
         self.length = 0
         self.layers.clear()
         self.states.clear()
+
+    def keep(self, rows: Int[Tensor, " kept"]) -> None:
+        """Forget all rows of the batch but these."""
+        self.states = {name: state[rows] for name, state in self.states.items()}
+        for layer in self.layers.values():
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
 
     def advance(self, time: int) -> None:
         """The pass over `time` positions is over: they are the past now."""

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from groundup.errors import InputError
-from groundup.generation.cache import Cache
-from groundup.generation.sampling import SamplingConfig, choose
+from groundup.generation.batch import Batch
+from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
 
 
@@ -37,33 +35,45 @@ class Engine:
         vocabulary.
         """
         self._check(prompt)
-        device = self.model.embedding.weight.device
-        generator = torch.Generator(device)
-        if sampling.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(sampling.seed)
-        ids = torch.tensor([prompt], device=device)
-        cache = Cache(self.context_length)
-        unseen = ids
+        batch = Batch(self.model, [prompt], sampling, [sampling.seed])
         for _ in range(sampling.max_new_tokens):
-            if cache.length + unseen.shape[1] > cache.capacity:
-                # Full: forget the older half of the text and read the newer half again.
-                cache.clear()
-                unseen = ids[:, -max(1, self.context_length // 2) :]
-            logits = self._last_logits(unseen, cache)
-            unseen = choose(logits, ids, sampling, generator)[:, None]
-            ids = torch.cat([ids, unseen], dim=1)
-            chosen = int(unseen)
+            chosen = int(batch.step())
             yield chosen
             if chosen in stop_ids:
                 return
 
-    def _last_logits(self, ids: Tensor, cache: Cache) -> Float[Tensor, "batch vocab"]:
-        """One pass over the tokens that the cache has not seen; the logits after the last."""
-        hidden = self.model.hidden(ids, cache)
-        cache.advance(ids.shape[1])
-        return self.model.head(hidden[:, -1])
+    @torch.inference_mode()
+    def batch(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: SamplingConfig,
+        stop_ids: frozenset[int] = frozenset(),
+        seeds: Sequence[int | None] | None = None,
+    ) -> list[list[int]]:
+        """What `stream` gives for each prompt, all prompts at once.
+
+        `seeds` are those of each prompt, in place of the one in `sampling`. Raises `InputError` for a
+        prompt that `stream` would refuse.
+        """
+        for prompt in prompts:
+            self._check(prompt)
+        said: list[list[int]] = [[] for _ in prompts]
+        if not prompts:
+            return said
+        batch = Batch(self.model, prompts, sampling, seeds or [sampling.seed] * len(prompts))
+        rows = said  # what is said in each row of the batch
+        for _ in range(sampling.max_new_tokens):
+            for row, token in zip(rows, batch.step().tolist(), strict=True):
+                if not _ended(row, stop_ids):
+                    row.append(token)
+            going = [i for i, row in enumerate(rows) if not _ended(row, stop_ids)]
+            if not going:
+                break
+            # Taking rows out copies the cache, so it is done when that halves the work.
+            if 2 * len(going) <= len(rows):
+                batch.keep(going)
+                rows = [rows[i] for i in going]
+        return said
 
     def _check(self, prompt: Sequence[int]) -> None:
         if not prompt:
@@ -81,3 +91,7 @@ class Engine:
                 f"token id {outside[0]} is outside the vocabulary of {vocab_size}",
                 fix=f"use ids from 0 to {vocab_size - 1}, or the tokenizer of this model",
             )
+
+
+def _ended(said: list[int], stop_ids: frozenset[int]) -> bool:
+    return bool(said) and said[-1] in stop_ids

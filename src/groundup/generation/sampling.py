@@ -4,6 +4,7 @@ They apply in the order of `choose`, which is that of `transformers`.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -41,9 +42,9 @@ def choose(
     logits: Float[Tensor, "batch vocab"],
     past: Int[Tensor, "batch time"],
     sampling: SamplingConfig,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
 ) -> Int[Tensor, " batch"]:
-    """The next token id of each row, given its logits and the tokens before."""
+    """The next token id of each row, given its logits, the tokens before and its generator."""
     if sampling.repetition_penalty != 1:
         logits = penalize_repetition(logits, past, sampling.repetition_penalty)
     if sampling.temperature < COLDEST:
@@ -55,7 +56,19 @@ def choose(
         logits = keep_top_p(logits, sampling.top_p)
     if sampling.min_p is not None:
         logits = keep_min_p(logits, sampling.min_p)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+    return draw(logits.softmax(-1), generators)
+
+
+def draw(
+    probabilities: Float[Tensor, "batch vocab"], generators: Sequence[torch.Generator]
+) -> Int[Tensor, " batch"]:
+    """A token id for each row, by the row's own generator, as `torch.multinomial` draws it: of all
+    tokens, each with an exponential waiting time at the rate of its probability, the first to come."""
+    waits = [
+        torch.empty_like(row).exponential_(generator=generator)
+        for row, generator in zip(probabilities, generators, strict=True)
+    ]
+    return (probabilities / torch.stack(waits)).argmax(dim=-1)
 
 
 def penalize_repetition(

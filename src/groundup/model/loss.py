@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.model.linear import linear
@@ -44,18 +44,35 @@ def cross_entropy(
 
 
 @torch.no_grad()
-def token_losses(
+def token_scores(
+    hidden: Float[Tensor, "positions d_model"],
+    head: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, " positions"],
+    cap: float | None = None,
+) -> tuple[Float[Tensor, " positions"], Bool[Tensor, " positions"]]:
+    """−log p(target) in nats of each position, and whether the target is the likeliest token there,
+    for evaluation."""
+    losses, likeliest = [], []
+    for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True):
+        logits = softcap(linear(h, head), cap)
+        losses.append(F.cross_entropy(logits, t, reduction="none"))
+        likeliest.append(logits.argmax(-1) == t)
+    return torch.cat(losses), torch.cat(likeliest)
+
+
+def log_probs(
     hidden: Float[Tensor, "positions d_model"],
     head: Float[Tensor, "vocab d_model"],
     targets: Int[Tensor, " positions"],
     cap: float | None = None,
 ) -> Float[Tensor, " positions"]:
-    """−log p(target) in nats of each position, for evaluation."""
-    chunks = [
-        F.cross_entropy(softcap(linear(h, head), cap), t, reduction="none")
-        for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True)
-    ]
-    return torch.cat(chunks)
+    """log p(target) in nats of each position, with gradients: for losses that weigh the probabilities
+    of whole answers against each other.
+
+    What a position counts for is known only when the loss is, so the chunks are computed once more on
+    the way back.
+    """
+    return _LinearLogProbs.apply(hidden, head, targets, cap)
 
 
 def softcap(logits: Float[Tensor, "*shape"], cap: float | None) -> Float[Tensor, "*shape"]:
@@ -75,20 +92,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, cap: float | None
     ) -> Tensor:
         loss = hidden.new_zeros(())
-        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
             logits = softcap(linear(hidden[part], head), cap)
             log_p = logits.log_softmax(dim=-1)
             loss -= (log_p.gather(1, target) * weight).sum()
-            gradient = log_p.exp_()
-            gradient.scatter_add_(1, target, -torch.ones_like(weight))
-            gradient *= weight
-            if cap is not None:  # the slope of the bend
-                gradient *= 1 - (logits / cap).square()
+            gradient = _logit_gradient(log_p, logits, target, weight, cap)
             torch.mm(gradient, head, out=hidden_gradient[part])
-            head_gradient.addmm_(gradient.T, hidden[part])
+            if head_gradient is not None:  # a frozen head, as under adapters, needs none
+                head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
         return loss
 
@@ -96,4 +111,55 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, head_gradient * upstream, None, None, None
+        head_gradient = None if head_gradient is None else head_gradient * upstream
+        return hidden_gradient * upstream, head_gradient, None, None, None
+
+
+class _LinearLogProbs(torch.autograd.Function):
+    """y = logits[target] − logsumexp(logits);  dlogits = −dy · (softmax − 1ₜ)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None
+    ) -> Tensor:
+        ctx.save_for_backward(hidden, head, targets)
+        ctx.cap = cap
+        found = hidden.new_empty(len(hidden))
+        for start in range(0, len(hidden), _chunk(head)):
+            part = slice(start, start + _chunk(head))
+            log_p = softcap(linear(hidden[part], head), cap).log_softmax(dim=-1)
+            found[part] = log_p.gather(1, targets[part, None])[:, 0]
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, head, targets = ctx.saved_tensors
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(hidden), _chunk(head)):
+            part = slice(start, start + _chunk(head))
+            weight = -gradients[0][part, None]
+            logits = softcap(linear(hidden[part], head), ctx.cap)
+            log_p = logits.log_softmax(dim=-1)
+            gradient = _logit_gradient(log_p, logits, targets[part, None], weight, ctx.cap)
+            torch.mm(gradient, head, out=hidden_gradient[part])
+            if head_gradient is not None:
+                head_gradient.addmm_(gradient.T, hidden[part])
+        return hidden_gradient, head_gradient, None, None
+
+
+def _logit_gradient(
+    log_p: Float[Tensor, "chunk vocab"],
+    logits: Float[Tensor, "chunk vocab"],
+    target: Int[Tensor, "chunk 1"],
+    weight: Float[Tensor, "chunk 1"],
+    cap: float | None,
+) -> Float[Tensor, "chunk vocab"]:
+    """What Σ weights · −log p(target) asks of the logits before their bend: weight · (softmax − 1ₜ).
+    Written over `log_p`."""
+    gradient = log_p.exp_()
+    gradient.scatter_add_(1, target, -torch.ones_like(weight))
+    gradient *= weight
+    if cap is not None:  # the slope of the bend
+        gradient *= 1 - (logits / cap).square()
+    return gradient

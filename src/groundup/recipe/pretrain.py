@@ -1,14 +1,9 @@
 """The pretraining stage: data and a model configuration in, checkpoints and a model directory out."""
 
-import contextlib
 import hashlib
 import json
-import signal
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,7 +11,7 @@ import torch
 from groundup.data.mixing import MixedWindows, shares
 from groundup.data.shards import Tokens, read_shards_index
 from groundup.data.windows import Windows, evaluation_windows
-from groundup.errors import InputError, StoppedError, TrainingError
+from groundup.errors import InputError
 from groundup.evaluate.language import LanguageScore, score_language
 from groundup.files import atomic_file
 from groundup.generation.text import generate
@@ -29,25 +24,14 @@ from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.tokenizer.chat import ASSISTANT, END
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.checkpoint import (
-    checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-    saved_identity,
-)
-from groundup.train.loop import Objective, Run, start_run, train
+from groundup.train.checkpoint import checkpoints, saved_identity
+from groundup.train.loop import Objective, Run
 from groundup.train.memory import memory_problem
-from groundup.train.metrics import MetricsFile
 from groundup.train.objectives import next_token, weighted_answers
+from groundup.train.session import Session, run_session
 from groundup.weights.directory import find, load_model, read_config, save, weights_checksum
 
-LOG_EVERY = 10
-SECONDS_BETWEEN_CHECKPOINTS = 30
-# Of the time, at most one part in so many goes to checkpoints that are due by time.
-WRITING_SHARE = 50
 SAMPLE_TOKENS = 64
-# Settings that may differ when a run is resumed: they do not decide the weights.
-FREE_SETTINGS = {"eval_every", "eval_tokens", "checkpoint_every", "keep_checkpoints", "minutes"}
 
 
 @dataclass(frozen=True)
@@ -102,34 +86,19 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
         raise InputError(problem, "pretrain", "`groundup plan` says what a run takes")
     torch.manual_seed(config.train.seed)
     model = _model(recipe, tokenizer)
-    known = identity(recipe, run)
-    training = _begin(model, config, out, known)
-    metrics = MetricsFile(out / "metrics.jsonl", training.state.step)
 
-    def evaluate(most_tokens: int | None) -> LanguageScore | None:
-        score = _score(model, validation, most_tokens)
-        row = _evaluation_row(training, score, tokenizer, config.prompt)
-        metrics.write(**row)
-        watcher.evaluated(row)
-        return score
+    def evaluate(training: Run, whole: bool) -> dict[str, Any]:
+        score = _score(model, validation, None if whole else config.train.eval_tokens)
+        return _figures(score) | {"sample": _sample(model, tokenizer, config.prompt)}
 
-    with _stop_on_signal() as stop:
-        hooks = [
-            lambda run: _log(run, metrics),
-            watcher.stepped,
-            # Saved before it is evaluated: whatever happens there, the training is not lost.
-            _Saver(out, known, stop),
-            lambda run: _evaluate_now(run, evaluate),
-        ]
-        try:
-            train(training, lambda n: windows.batch(n, config.train.micro_batch),
-                  _objective(config, tokenizer), hooks)  # fmt: skip
-        except TrainingError as error:
-            metrics.write(step=training.state.step + 1, stopped=error.what)
-            raise
-    score = evaluate(None)
+    session = Session(
+        out, identity(recipe, run), config.train,
+        lambda n: windows.batch(n, config.train.micro_batch), _objective(config, tokenizer), evaluate,
+        (watcher.stepped,), improves="val_loss", evaluated=watcher.evaluated,
+    )  # fmt: skip
+    training, figures = run_session(model, session)
     save(model, tokenizer, out / "model")
-    _write_summary(training, score, windows, out)
+    _write_summary(training, figures, windows, out)
 
 
 def read_summary(out: Path) -> Summary:
@@ -167,16 +136,6 @@ def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT:
     return GPT(model_config(recipe, tokenizer.vocab_size))
 
 
-def _begin(model: GPT, config: PretrainConfig, out: Path, identity: str) -> Run:
-    """A new run, or the one in `out` at its newest checkpoint."""
-    saved = checkpoints(out / "checkpoints")
-    run = start_run(model, config.train)
-    if saved:
-        run.checkpoint = saved[-1]
-        run.state = load_checkpoint(run.checkpoint, model, run.optimizers, identity)
-    return run
-
-
 def _objective(config: PretrainConfig, tokenizer: Tokenizer) -> Objective:
     weight, special = config.train.answer_weight, tokenizer.special_tokens
     if weight == 1:
@@ -196,7 +155,7 @@ def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
     parts = [part.model_dump(exclude={"paths", "text_field"}) for part in recipe.data.sources]
     return {
         "model": model_config(recipe, tokenizer.vocab_size).model_dump(),
-        "train": train.model_dump(exclude=FREE_SETTINGS),
+        "train": train.decisive(),
         "windows": recipe.pretrain.windows.model_dump(),
         "tokenizer": tokenizer.fingerprint,
         "data": {name: read_shards_index(run.tokens / name)["splits"] for name in sources_of(run)},
@@ -210,7 +169,7 @@ def identity(recipe: Recipe, run: RunDirectory) -> str:
     return hashlib.blake2b(json.dumps(decisive(recipe, run), sort_keys=True).encode()).hexdigest()
 
 
-def _write_summary(run: Run, score: LanguageScore | None, windows: MixedWindows, out: Path) -> None:
+def _write_summary(run: Run, figures: dict[str, Any], windows: MixedWindows, out: Path) -> None:
     config, state = run.config, run.state
     batches = state.step * config.grad_accumulation
     summary = Summary(
@@ -218,8 +177,8 @@ def _write_summary(run: Run, score: LanguageScore | None, windows: MixedWindows,
         tokens=state.tokens,
         seconds=state.seconds,
         parameters=sum(p.numel() for p in run.model.parameters()),
-        val_loss=score.loss if score else None,
-        val_bits_per_byte=score.bits_per_byte if score else None,
+        val_loss=figures.get("val_loss"),
+        val_bits_per_byte=figures.get("val_bits_per_byte"),
         model_checksum=weights_checksum(out / "model"),
         drawn={n: asdict(d) for n, d in windows.drawn(batches * config.micro_batch).items()},
     )
@@ -245,82 +204,10 @@ def _score(model: GPT, validation: Tokens, most_tokens: int | None) -> LanguageS
     return score_language(model, windows, validation.bytes_per_token)
 
 
-def _evaluation_row(
-    run: Run, score: LanguageScore | None, tokenizer: Tokenizer, prompt: str
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"step": run.state.step, "seconds": run.state.seconds}
-    if score:
-        row |= {"val_loss": score.loss, "val_bits_per_byte": score.bits_per_byte}
+def _figures(score: LanguageScore | None) -> dict[str, float]:
+    return {"val_loss": score.loss, "val_bits_per_byte": score.bits_per_byte} if score else {}
+
+
+def _sample(model: GPT, tokenizer: Tokenizer, prompt: str) -> str:
     first = tokenizer.decode(tokenizer.encode(prompt or "\n"))
-    continuation = generate(run.model, tokenizer, first, max_new_tokens=SAMPLE_TOKENS, seed=0)
-    run.model.train()
-    return row | {"sample": first + continuation}
-
-
-def _log(run: Run, metrics: MetricsFile) -> None:
-    state = run.state
-    if state.step % LOG_EVERY == 0 or state.step == 1:
-        metrics.write(
-            step=state.step, loss=run.loss, rate=run.rate, gradient_norm=run.gradient_norm,
-            tokens=state.tokens, seconds=state.seconds, time=time.time(),
-        )  # fmt: skip
-
-
-class _Saver:
-    """The hook that writes checkpoints: every so many steps, often enough in time, when the training is
-    over, and when it is stopped, which it then is."""
-
-    def __init__(self, out: Path, identity: str, stop: list[int]):
-        self.out, self.identity, self.stop = out, identity, stop
-        self.last, self.took = time.monotonic(), 0.0
-
-    def __call__(self, run: Run) -> None:
-        stopping = bool(self.stop) and not run.finished
-        if stopping or run.finished or self._is_due(run):
-            self._save(run)
-        if stopping:
-            raise StoppedError(
-                f"stopped after step {run.state.step}; the state is saved", str(run.checkpoint),
-                "go on with the same command (`groundup pretrain` needs --resume)",
-            )  # fmt: skip
-
-    def _is_due(self, run: Run) -> bool:
-        since = time.monotonic() - self.last
-        long_ago = since > max(SECONDS_BETWEEN_CHECKPOINTS, WRITING_SHARE * self.took)
-        return long_ago or run.state.step % run.config.checkpoint_every == 0
-
-    def _save(self, run: Run) -> None:
-        began = time.monotonic()
-        run.checkpoint = save_checkpoint(
-            self.out / "checkpoints", run.model, run.optimizers, run.state, self.identity,
-            run.config.keep_checkpoints,
-        )  # fmt: skip
-        self.last = time.monotonic()
-        self.took = self.last - began
-
-
-def _evaluate_now(run: Run, evaluate: Callable[[int], Any]) -> None:
-    every = run.config.eval_every
-    if every and run.state.step % every == 0 and not run.finished:
-        evaluate(run.config.eval_tokens)
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[list[int]]:
-    """Yield a list that is filled at the first Ctrl-C or SIGTERM; the second one interrupts."""
-    received: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # only the main thread may listen to signals
-        before = {}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return first + generate(model, tokenizer, first, max_new_tokens=SAMPLE_TOKENS, seed=0)

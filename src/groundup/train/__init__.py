@@ -2,6 +2,7 @@
 
 Read in this order: `config.py` (its settings), `loop.py` (the loop), `objectives.py` (what is
 minimised), `schedules.py` and `optimizers.py` (how), `checkpoint.py` (losing nothing), `metrics.py`
-(seeing what happens), `memory.py` (what a step needs of it), `machine.py` (two switches for speed).
+(seeing what happens), `session.py` (all of it in a directory), `early_stop.py` (when to end),
+`memory.py` (what a step needs of it), `machine.py` (two switches for speed).
 Pretraining and every later kind of tuning are objectives of this loop, never loops of their own.
 """

@@ -1,6 +1,6 @@
 """The settings of the training loop."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -12,6 +12,10 @@ from pydantic import (
 )
 
 from groundup.settings import Seed, Settings
+
+FREE = {"checkpoint_every", "keep_checkpoints", "minutes"}
+# How the validation is looked at decides something only where it may end the training.
+SEEN_ONLY = {"eval_every", "eval_tokens", "patience"}
 
 
 class TrainConfig(Settings):
@@ -56,6 +60,8 @@ class TrainConfig(Settings):
     """Steps between evaluations on the validation text; 0: only at the end."""
     eval_tokens: PositiveInt = 100_000
     """Validation tokens looked at in each evaluation; the last one takes them all."""
+    patience: NonNegativeInt = 0
+    """End the training after so many evaluations without a better one, with the best weights; 0: never."""
     checkpoint_every: PositiveInt = 250
     """Steps between checkpoints, at most. Where steps are long, one is also written every half minute,
     as long as writing takes less than a fiftieth of the time."""
@@ -65,6 +71,10 @@ class TrainConfig(Settings):
     """Decides the starting weights, the order of the data and the dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide the weights: those that may not differ when a run is resumed."""
+        return self.model_dump(exclude=FREE if self.patience else FREE | SEEN_ONLY)
 
     @model_validator(mode="after")
     def _schedule_begins(self) -> "TrainConfig":

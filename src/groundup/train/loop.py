@@ -6,13 +6,14 @@ optional (logging, checkpoints, evaluation, samples) is a hook, called after eve
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Int
 from numpy import ndarray
+from torch import Tensor
 
 from groundup.errors import InputError, TrainingError
 from groundup.model.gpt import GPT
@@ -24,7 +25,8 @@ from groundup.train.optimizers import build_optimizers, set_rate
 from groundup.train.schedules import rate
 
 # batches(n): the n-th micro-batch of the run, a pure function of n. That is what makes resume exact.
-Batches = Callable[[int], Int[ndarray, "batch window"]]
+# It is an array of ids ("batch window"), or a named tuple of arrays that says how many `tokens` it holds.
+Batches = Callable[[int], Any]
 
 
 @dataclass
@@ -38,8 +40,12 @@ class Run:
     loss: float = math.nan
     gradient_norm: float = math.nan
     rate: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the objective tells beside the loss."""
     checkpoint: Path | None = None
     """The newest one, if there is any."""
+    stopped: bool = False
+    """Set to end the training before its time."""
 
     @property
     def progress(self) -> float:
@@ -51,7 +57,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.progress >= 1
+        return self.stopped or self.progress >= 1
 
 
 Hook = Callable[[Run], None]
@@ -74,20 +80,21 @@ def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook
     """
     model, state, config = run.model, run.state, run.config
     device = next(model.parameters()).device
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     while not run.finished:
         began = time.perf_counter()
         run.rate = rate(run.progress, config)
         set_rate(run.optimizers, run.rate)
-        run.loss = 0.0
+        run.loss, run.figures = 0.0, {}
         for micro in range(config.grad_accumulation):
-            ids = torch.from_numpy(batches(state.step * config.grad_accumulation + micro)).to(
-                device
-            )
-            loss = objective(model, ids) / config.grad_accumulation
-            loss.backward()
-            run.loss += loss.item()
-            state.tokens += ids[:, 1:].numel()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm, foreach=True)
+            batch = batches(state.step * config.grad_accumulation + micro)
+            loss, figures = with_figures(objective(model, on_device(batch, device)))
+            (loss / config.grad_accumulation).backward()
+            run.loss += loss.item() / config.grad_accumulation
+            for name, figure in figures.items():
+                run.figures[name] = run.figures.get(name, 0.0) + figure / config.grad_accumulation
+            state.tokens += count_tokens(batch)
+        norm = torch.nn.utils.clip_grad_norm_(trained, config.clip_norm, foreach=True)
         run.gradient_norm = norm.item()
         _refuse_nan(run)
         for optimizer in run.optimizers:
@@ -97,6 +104,28 @@ def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook
         state.seconds += time.perf_counter() - began
         for hook in hooks:
             hook(run)
+
+
+def on_device(batch: Any, device: torch.device) -> Any:
+    """A batch of arrays as one of tensors."""
+    if batch is None:
+        return None
+    if isinstance(batch, ndarray):
+        return torch.from_numpy(batch).to(device)
+    return type(batch)(*(on_device(part, device) for part in batch))
+
+
+def count_tokens(batch: Any) -> int:
+    """How many tokens a batch teaches from: of an array, all but the first of each row."""
+    return batch[:, 1:].size if isinstance(batch, ndarray) else batch.tokens
+
+
+def with_figures(
+    result: Tensor | tuple[Tensor, Mapping[str, Tensor]],
+) -> tuple[Tensor, dict[str, float]]:
+    """What an objective gave: the loss, and the figures beside it if there are any."""
+    loss, figures = result if isinstance(result, tuple) else (result, {})
+    return loss, {name: figure.item() for name, figure in figures.items()}
 
 
 def pick_device(name: str) -> torch.device:

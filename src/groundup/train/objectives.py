@@ -3,7 +3,8 @@
 The loop knows nothing else about what kind of training it is doing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,7 +13,8 @@ from torch import Tensor
 from groundup.model.gpt import GPT
 from groundup.model.loss import cross_entropy
 
-Objective = Callable[[GPT, Tensor], Tensor]
+# (model, batch) → the loss, or the loss and scalars to be logged beside it.
+Objective = Callable[[GPT, Any], Tensor | tuple[Tensor, Mapping[str, Tensor]]]
 
 
 def next_token(

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.model.gpt import GPT
+from groundup.model.lora import dense_parameters
 from groundup.tokenizer.extending import extended, pieces_of
 from groundup.tokenizer.shrinking import shrunk
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -64,7 +65,7 @@ def shrink(
 def with_rows(model: GPT, sources: Sequence[Sequence[int]]) -> GPT:
     """`model` with an embedding and a head of new rows: row i is the mean of the old rows
     `sources[i]`. The other weights are shared with `model`."""
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    weights = dense_parameters(model)
     for name in ("embedding.weight", "head.weight"):
         if name in weights:  # a tied head is the embedding
             weights[name] = means(weights[name], sources)
