@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from groundup.data.splitting import split_by
 from groundup.errors import InputError, nearest
 from groundup.sources.rows import BadRows, Row
 from groundup.tokenizer.chat import Message
@@ -145,17 +146,12 @@ def encode_pairs(
 def split_pairs(pairs: Sequence[Pair], held_out: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """The pairs to learn from, and about a share of `held_out` to measure with. No prompt is in both:
     some files have several pairs for one."""
-    prompts = [str(pair.prompt) for pair in pairs]
-    order = np.random.default_rng(seed).permutation(len(set(prompts))).tolist()
-    place = dict(zip(dict.fromkeys(prompts), order, strict=True))
-    kept = {prompt for prompt in place if place[prompt] < round(held_out * len(place))}
-    learned = [pair for pair, prompt in zip(pairs, prompts, strict=True) if prompt not in kept]
-    return learned, [pair for pair, prompt in zip(pairs, prompts, strict=True) if prompt in kept]
+    return split_by(pairs, [str(pair.prompt) for pair in pairs], held_out, seed)
 
 
 def _encode(prompt: list[Message], said: str, tokenizer: Tokenizer) -> Answer:
     """A prompt with its answer. What the template writes after the answer's end is left out."""
-    ids, own = encode_turns(tokenizer, [*prompt, {"role": "assistant", "content": said}])
+    ids, own = tokenizer.encode_turns([*prompt, {"role": "assistant", "content": said}])
     end = len(own) - own[::-1].index(True)
     start = end - own[:end][::-1].index(False)
     return Answer(ids[:end], start)
@@ -213,14 +209,3 @@ def _text(value: Any, name: str) -> str:
     if not value.strip():
         raise ValueError(f"the field {name!r} is empty")
     return value
-
-
-def encode_turns(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-    """Stub until Tokenizer.encode_turns is there."""
-    ids, own = tokenizer.encode_chat(messages), []
-    for i, message in enumerate(messages, start=1):
-        if message["role"] == "assistant":
-            before = len(tokenizer.encode_chat(messages[: i - 1], add_generation_prompt=True))
-            after = len(tokenizer.encode_chat(messages[:i]))
-            own += [False] * (before - len(own)) + [True] * (after - before)
-    return ids, own + [False] * (len(ids) - len(own))
