@@ -1,4 +1,4 @@
-"""HTML pages that remain: one file each, without scripts or network. Tables, figures, text."""
+"""HTML pages that remain: one file each, without network. Tables, figures, text."""
 
 import html
 import io
@@ -44,6 +44,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         return f"<tr>{inside}</tr>"
 
     return f"<table>{row(header, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The same table in Markdown, for terminals and documents."""
+    lines = [list(header), ["---"] * len(header), *rows]
+    cells = ([" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def figure(draw: Callable[[Any], None]) -> str:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.model import loss
-from groundup.model.loss import cross_entropy, token_losses
+from groundup.model.loss import cross_entropy, token_scores
 
 
 @pytest.mark.parametrize("chunk_logits", [1, 700, 1 << 20])
@@ -15,13 +15,16 @@ def test_loss_and_gradients_are_those_of_torch(chunk_logits: int, monkeypatch):
     head = torch.randn(30, 8, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, 30, (50,))
     weights = torch.rand(50, dtype=torch.float64)
+    weights[::3] = 0
     ours = cross_entropy(hidden, head, targets, weights)
     each = F.cross_entropy(hidden @ head.T, targets, reduction="none")
     theirs = (each * weights).sum() / weights.sum()
     torch.testing.assert_close(ours, theirs)
     gradients = torch.autograd.grad(3 * ours, (hidden, head), retain_graph=True)
     torch.testing.assert_close(gradients, torch.autograd.grad(3 * theirs, (hidden, head)))
-    torch.testing.assert_close(token_losses(hidden.detach(), head.detach(), targets), each.detach())
+    losses, is_likeliest = token_scores(hidden.detach(), head.detach(), targets)
+    torch.testing.assert_close(losses, each.detach())
+    assert is_likeliest.tolist() == ((hidden @ head.T).argmax(-1) == targets).tolist()
 
 
 def test_without_weights_it_is_the_plain_mean():

@@ -94,3 +94,17 @@ def paired_difference(
     (some are hard for everyone) drops out, so the interval is much narrower than those of the two."""
     differences = np.subtract(after, before, dtype=np.float64)
     return Difference(float(differences.mean()), bootstrap(differences, None, confidence, seed))
+
+
+def independent_difference(
+    before: Samples, after: Samples, confidence: float = CONFIDENCE, seed: int = 0
+) -> Difference:
+    """The mean of `after` less that of `before`, measured on other items: both are drawn anew."""
+    means = [
+        np.concatenate(list(_drawn_means(np.asarray(samples, np.float64).reshape(-1, 1), seed + i)))
+        for i, samples in enumerate((before, after))
+    ]
+    drawn = (means[1] - means[0])[:, 0]
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    mean = float(np.mean(after) - np.mean(before))
+    return Difference(mean, Interval(float(low), float(high)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.model.linear import linear
@@ -31,27 +31,33 @@ def cross_entropy(
     """Mean −log p(target) in nats under softmax(hidden · headᵀ), weighted by `weights`.
 
     Equal to `torch.nn.functional.cross_entropy(hidden @ head.T, targets)` where all weights are 1;
-    a weight of 0 leaves a position out. `cap` bends the logits first, as `softcap` does.
+    a weight of 0 leaves a position out, before anything is computed for it. `cap` bends the logits
+    first, as `softcap` does.
     """
     if weights is None:
         weights = hidden.new_ones(len(targets))
+    else:
+        counted = weights.nonzero()[:, 0]
+        hidden, targets, weights = hidden[counted], targets[counted], weights[counted]
     weights = weights / weights.sum()
     return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)
 
 
 @torch.no_grad()
-def token_losses(
+def token_scores(
     hidden: Float[Tensor, "positions d_model"],
     head: Float[Tensor, "vocab d_model"],
     targets: Int[Tensor, " positions"],
     cap: float | None = None,
-) -> Float[Tensor, " positions"]:
-    """−log p(target) in nats of each position, for evaluation."""
-    chunks = [
-        F.cross_entropy(softcap(linear(h, head), cap), t, reduction="none")
-        for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True)
-    ]
-    return torch.cat(chunks)
+) -> tuple[Float[Tensor, " positions"], Bool[Tensor, " positions"]]:
+    """−log p(target) in nats of each position, and whether the target is the likeliest token there,
+    for evaluation."""
+    losses, likeliest = [], []
+    for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True):
+        logits = softcap(linear(h, head), cap)
+        losses.append(F.cross_entropy(logits, t, reduction="none"))
+        likeliest.append(logits.argmax(-1) == t)
+    return torch.cat(losses), torch.cat(likeliest)
 
 
 def log_probs(
@@ -86,7 +92,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, cap: float | None
     ) -> Tensor:
         loss = hidden.new_zeros(())
-        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
@@ -95,7 +102,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             loss -= (log_p.gather(1, target) * weight).sum()
             gradient = _logit_gradient(log_p, logits, target, weight, cap)
             torch.mm(gradient, head, out=hidden_gradient[part])
-            head_gradient.addmm_(gradient.T, hidden[part])
+            if head_gradient is not None:  # a frozen head, as under adapters, needs none
+                head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
         return loss
 
@@ -103,7 +111,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, head_gradient * upstream, None, None, None
+        head_gradient = None if head_gradient is None else head_gradient * upstream
+        return hidden_gradient * upstream, head_gradient, None, None, None
 
 
 class _LinearLogProbs(torch.autograd.Function):

@@ -110,11 +110,11 @@ def rows(variants: Sequence[Variant]) -> list[list[str]]:
 
 def markdown(variants: Sequence[Variant], words: dict[str, str] | None = None) -> str:
     """The table in Markdown; `words` puts its header and its verdicts into another language."""
-    lines = [list(HEADER), ["---"] * len(HEADER), *rows(variants)]
-    if words:
-        lines = [[words.get(cell) or cell for cell in line] for line in lines]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    known = words or {}
+    header, *lines = [
+        [known.get(cell) or cell for cell in line] for line in [HEADER, *rows(variants)]
+    ]
+    return page.markdown_table(header, lines)
 
 
 def draw(axes: Any, variants: Sequence[Variant]) -> None:

@@ -18,7 +18,7 @@ ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.5
 TIMEOUT_SECONDS = 30
 READ_AHEAD_BYTES = 1 << 20
-_RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ class RemoteFile(io.RawIOBase):
         if not isinstance(error, urllib.error.HTTPError):
             return
         error.close()
-        if error.code in _RETRIED_STATUSES:
+        if error.code in RETRIED_STATUSES:
             return
         if error.code in (401, 403):
             fix = "check that you may read it; for Hugging Face, set HF_TOKEN"

@@ -21,7 +21,7 @@ from torch import Tensor
 from groundup.data.order import drawn
 from groundup.data.pairs import EncodedPairs, Pairs
 from groundup.model.gpt import GPT
-from groundup.settings import Settings
+from groundup.settings import Seed, Settings
 from groundup.train.log_probs import row_log_probs
 from groundup.train.loop import on_device
 from groundup.train.objectives import Objective
@@ -49,6 +49,8 @@ class PreferConfig(Settings):
     """simpo: by how much the reward of the chosen answer should be the larger one."""
     held_out: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the prompts whose pairs are kept to measure with."""
+    split_seed: Seed = 0
+    """Decides which."""
 
     @property
     def strength(self) -> float:

@@ -21,9 +21,10 @@ from groundup.errors import CorruptFileError, InputError
 from groundup.files import write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.lora import dense_parameters
 from groundup.tokenizer.files import read_json
-from groundup.weights.assembly import Source, blank, fill, slots
-from groundup.weights.families import OURS, Family, family_for, family_of
+from groundup.weights.assembly import Model, Source, blank, fill, slots
+from groundup.weights.families import CLASSIFIES, OURS, Family, family_for, family_of
 from groundup.weights.stored import tensor_heads
 
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -36,6 +37,7 @@ BEGINNINGS = (
     ("model.", ""),
 )  # fmt: skip
 TEXT_CONFIG = "text_config"
+OUR_CLASSIFIER = "Classifier"
 OTHER_SENSES = ("vision_tower.", "multi_modal_projector.", "visual.", "audio_tower.", "mtp.")
 
 
@@ -55,14 +57,19 @@ def read_config(path: Path) -> tuple[ModelConfig, Family | None]:
     return family.read(given, str(path)), family
 
 
-def describe(config: ModelConfig) -> tuple[dict[str, Any], Family | None]:
-    """The content of a config.json for `config`: of the family that covers it, or of our own kind."""
-    family = family_for(config)
+def describe(config: ModelConfig, family: Family | None) -> dict[str, Any]:
+    """The content of a config.json for `config`: of the family, which covers it, or of our own kind."""
     if family is None:
         ours = {"model_type": OURS, "architectures": ["GPT"]}
-        return ours | {"dtype": "float32"} | config.model_dump(), None
+        return ours | {"dtype": "float32"} | config.model_dump()
     named = {"model_type": family.model_type, "architectures": [family.architecture]}
-    return named | family.write(config) | {"dtype": "float32"}, family
+    return named | family.write(config) | {"dtype": "float32"}
+
+
+def gives_labels(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a classifier, ours or anybody's."""
+    architectures = config.get("architectures") or []
+    return any(str(name).endswith((CLASSIFIES, OUR_CLASSIFIER)) for name in architectures)
 
 
 # Files
@@ -87,15 +94,18 @@ def stored_tensors(directory: Path) -> dict[str, Stored]:
     """All tensors of a model directory by name. Reads the heads of the files only."""
     stored: dict[str, Stored] = {}
     for path in weight_files(directory):
-        try:
-            for name, shape, dtype in tensor_heads(path):
-                stored[name] = Stored(path, name, shape, dtype)
-        except (SafetensorError, OSError) as error:
-            raise CorruptFileError(
-                f"the weights are cut or changed ({error})", str(path),
-                "copy or save the model again",
-            ) from None  # fmt: skip
+        stored |= tensors_in(path)
     return stored
+
+
+def tensors_in(path: Path) -> dict[str, Stored]:
+    """All tensors of a safetensors file by name. Reads its head only."""
+    try:
+        return {name: Stored(path, name, shape, dtype) for name, shape, dtype in tensor_heads(path)}
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(
+            f"the weights are cut or changed ({error})", str(path), "copy or save the model again"
+        ) from None
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -124,31 +134,47 @@ def weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def missing_weights(directory: Path) -> InputError:
-    """The error for a folder without safetensors: it may have weights of another kind."""
+def missing_weights(directory: Path, name: str = "model.safetensors") -> InputError:
+    """The error for a folder without its safetensors: it may have weights of another kind."""
     pickles = sorted(p.name for s in ("bin", "pt", "pth", "ckpt") for p in directory.glob(f"*.{s}"))
     if pickles:
         return InputError(
             f"{pickles[0]} is a pickle file: loading one runs whatever program its maker put in",
-            str(directory), "get the model as safetensors (most hubs offer both)",
+            str(directory), "get the weights as safetensors (most hubs offer both)",
         )  # fmt: skip
-    return InputError(
-        "the weights are missing", str(directory / "model.safetensors"), "copy the folder again"
-    )
+    return InputError("the weights are missing", str(directory / name), "copy the folder again")
 
 
 # Reading
 
 
 def read_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
-    """The model of a directory, ready for use (dropout off).
+    """The language model of a directory, ready for use (dropout off).
 
-    Raises `CorruptFileError` where tensors are cut, missing, too many or of a wrong shape.
+    Raises `CorruptFileError` where tensors are cut, missing, too many or of a wrong shape, and
+    `InputError` for a classifier.
     """
     config, family = read_config(directory / "config.json")
+    if gives_labels(read_json(directory / "config.json")):
+        raise InputError(
+            "this model gives labels to texts: it does not write any", str(directory),
+            "give it texts with `groundup classify`, or use the language model it was made from",
+        )  # fmt: skip
+    return read_weights(directory, GPT, config, family, dtype)
+
+
+def read_weights(
+    directory: Path,
+    build: Callable[[ModelConfig], Model],
+    config: ModelConfig,
+    family: Family | None,
+    dtype: torch.dtype,
+) -> Model:
+    """What `build` makes of `config`, with the weights of a directory, which are called as in the
+    family. Raises as `read_model` does."""
     stored = stored_tensors(directory)
-    model, plan = blank(config, family)
-    named = _renaming(stored, [slot.theirs for slot in plan])
+    model, plan = blank(build, config, family)
+    named = renaming(stored, [slot.theirs for slot in plan])
     unused = ("rotary_emb.inv_freq", *(family.ignored if family else ()))
 
     def ignored(name: str) -> bool:
@@ -160,7 +186,7 @@ def read_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
     return fill(model, plan, source, dtype)
 
 
-def _renaming(stored: Container[str], names: list[str]) -> Callable[[str], str]:
+def renaming(stored: Container[str], names: list[str]) -> Callable[[str], str]:
     """What these files call a tensor of the family: the way that finds most of `names` in them."""
 
     def named(beginning: tuple[str, str], name: str) -> str:
@@ -179,13 +205,25 @@ SHARD_SIZE = "5GB"
 def write_model(model: GPT, directory: Path, token_ids: Mapping[str, Any]) -> str:
     """Write config.json and the safetensors of `model`; returns the `model_type` written.
 
-    `token_ids` go into the config, where older programs look for them; those that are not given are
-    written as none, as some families have defaults for theirs."""
-    config, family = describe(model.config)
-    none = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
-    write_json(directory / "config.json", config | none | dict(token_ids))
-    # A tied output matrix is the embedding, so named_parameters has it once.
-    ours = {name: p.detach().cpu() for name, p in model.named_parameters()}
+    An adapter at work is merged into what is written, and what is in few bits is decoded: what is
+    loaded computes the same. `token_ids` go into the config, where older programs look for them; those
+    that are not given are written as none, as some families have defaults for theirs."""
+    family = family_for(model.config)
+    config = describe(model.config, family)
+    write_files(model, directory, config | NO_TOKENS | dict(token_ids), family)
+    return config["model_type"]
+
+
+NO_TOKENS = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+
+
+def write_files(
+    model: GPT, directory: Path, config: Mapping[str, Any], family: Family | None
+) -> None:
+    """Write this config.json, and the safetensors of `model` by the names of the family."""
+    write_json(directory / "config.json", dict(config))
+    # A tied output matrix is the embedding, so it is there once.
+    ours = {name: tensor.cpu() for name, tensor in dense_parameters(model).items()}
     tensors = {slot.theirs: slot for slot in slots(ours, family)}
     written = {
         name: slot.layout.to_theirs([ours[part] for part in slot.ours], model.config).contiguous()
@@ -198,4 +236,3 @@ def write_model(model: GPT, directory: Path, token_ids: Mapping[str, Any]) -> st
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         write_json(directory / INDEX, index)
-    return config["model_type"]

@@ -1,0 +1,93 @@
+"""Models answer questions, greedily; what they said is kept."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from groundup.evaluate.cases import Case
+from groundup.evaluate.kept import Kept
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
+from groundup.model.gpt import GPT
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights.directory import find, load, weights_checksum
+
+BATCH = 16
+
+
+class Answer(NamedTuple):
+    """What a model said, and whether it was cut off at the longest answer allowed."""
+
+    text: str
+    is_cut: bool
+
+
+def let_answer(
+    cases: Sequence[Case],
+    name: str,
+    max_new_tokens: int,
+    kept: Kept,
+    tell: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Give to `cases` the answers of a model, which is loaded for it; `tell` hears of questions that are
+    too long for it, which it gives no answer to, and of answers that were cut off."""
+    model, tokenizer = load(name)
+    identity = f"{weights_checksum(find(name))} {tokenizer.fingerprint}"
+    questions = [case.question for case in cases]
+    answers = answer_with(model, tokenizer, questions, max_new_tokens, kept, identity)
+    for case, answer in zip(cases, answers, strict=True):
+        if answer:
+            case.answers[name] = answer.text
+    if long := answers.count(None):
+        context = model.config.context_length
+        tell(f"{long:,} questions are too long for {name}, which looks at {context:,} tokens")
+    if cut := sum(answer.is_cut for answer in answers if answer):
+        tell(f"{cut:,} answers of {name} were cut off after {max_new_tokens:,} tokens")
+
+
+def answer_with(
+    model: GPT,
+    tokenizer: Tokenizer,
+    questions: Sequence[str],
+    max_new_tokens: int,
+    kept: Kept,
+    identity: str,
+) -> list[Answer | None]:
+    """The greedy answers of a model, None where the question is too long for it. Those that are `kept`
+    under the model's `identity` (a checksum of its weights) are not made again."""
+    engine = Engine(model)
+    prompts = [prompt_ids(tokenizer, question) for question in questions]
+    fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.context_length]
+    asked = {i: [identity, prompts[i], max_new_tokens] for i in fitting}
+    missing = [i for i in fitting if kept.get(asked[i]) is None]
+    missing.sort(key=lambda i: len(prompts[i]))  # those of one batch are about as long
+    for start in range(0, len(missing), BATCH):
+        at_once = missing[start : start + BATCH]
+        made = _answers(engine, tokenizer, [prompts[i] for i in at_once], max_new_tokens)
+        for i, answer in zip(at_once, made, strict=True):
+            written = json.dumps(answer, ensure_ascii=False)
+            kept.add(asked[i], written, f"answer to: {questions[i][:80]}")
+    written = {i: kept.get(asked[i]) or "" for i in fitting}
+    return [Answer(*json.loads(written[i])) if i in written else None for i in range(len(prompts))]
+
+
+def _answers(
+    engine: Engine, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_new_tokens: int
+) -> list[Answer]:
+    sampling = SamplingConfig(temperature=0, max_new_tokens=max_new_tokens)
+    ends = frozenset(tokenizer.end_ids)
+    answers = []
+    for prompt, ids in zip(prompts, engine.batch(prompts, sampling, ends), strict=True):
+        is_cut = ids[-1] not in ends
+        decoder = tokenizer.decode_stream(after=prompt)
+        text = "".join(map(decoder.feed, ids if is_cut else ids[:-1])) + decoder.flush()
+        answers.append(Answer(text.strip(), is_cut))
+    return answers
+
+
+def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
+    """A question as the model knows questions: a turn of the user's, or else plain text."""
+    if tokenizer.knows_turns:
+        turns = [{"role": "user", "content": question}]
+        return tokenizer.encode_chat(turns, add_generation_prompt=True)
+    return tokenizer.encode_prompt(question + "\n")
