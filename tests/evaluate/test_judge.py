@@ -100,7 +100,8 @@ def test_which_answer_is_shown_first_is_drawn_by_the_seed_for_each_question(
 def test_one_model_alone_is_compared_with_the_reference(server: ChatServer, tmp_path: Path):
     judgement = judged(server, cases(4, mine="x" * 60), tmp_path)
     assert [c.winner for c in judgement.comparisons] == ["mine"] * 4
-    assert {frozenset((c.first, c.second)) for c in judgement.comparisons} == {frozenset(("mine", "reference"))}  # fmt: skip
+    names = {name for c in judgement.comparisons for name in (c.first, c.second)}
+    assert names == {"mine", "reference"}
     scoring = [p for p in server.prompts if "Score: N" in p]
     assert len(scoring) == 4 and all("That is for" in prompt for prompt in scoring)
 
@@ -215,6 +216,15 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(server: ChatServer, t
     with pytest.raises(InputError, match="not just one model") as error:
         judged(server, cases(1), tmp_path)
     assert "llama3:latest" in str(error.value)
+
+
+def test_a_server_that_lists_no_models_judges_with_the_one_that_is_named(
+    server: ChatServer, tmp_path: Path
+):
+    server.lists_models = False
+    with pytest.raises(InputError, match="it does not tell"):
+        judged(server, cases(1), tmp_path)
+    assert judged(server, cases(1), tmp_path, model="judge-8b").scores
 
 
 def test_a_wrong_path_is_not_taken_for_a_wrong_model(server: ChatServer, tmp_path: Path):
