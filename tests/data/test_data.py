@@ -133,14 +133,6 @@ def test_evaluation_windows_score_every_token_once(count: int, context: int):
     assert targets == list(range(1, count))
 
 
-@given(st.integers(1, 200), st.integers(2, 30), st.integers(1, 2))
-def test_evaluation_windows_with_a_beginning_score_the_first_token_too(count, context, begin):
-    windows = list(evaluation_windows(tokens_of(count), context, begin_ids=[7] * begin))
-    assert all(window[:begin].tolist() == [7] * begin for window in windows)
-    assert max(map(len, windows)) <= context + 1
-    assert [t for window in windows for t in window[begin:]] == list(range(count))
-
-
 def test_a_text_too_short_for_a_window_is_refused_in_words():
     with pytest.raises(InputError, match="10 tokens, but one window needs 65"):
         Windows(tokens_of(10), 64, WindowConfig())

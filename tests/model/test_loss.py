@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.model import loss
-from groundup.model.loss import cross_entropy, token_losses
+from groundup.model.loss import cross_entropy, token_scores
 
 
 @pytest.mark.parametrize("chunk_logits", [1, 700, 1 << 20])
@@ -21,7 +21,9 @@ def test_loss_and_gradients_are_those_of_torch(chunk_logits: int, monkeypatch):
     torch.testing.assert_close(ours, theirs)
     gradients = torch.autograd.grad(3 * ours, (hidden, head), retain_graph=True)
     torch.testing.assert_close(gradients, torch.autograd.grad(3 * theirs, (hidden, head)))
-    torch.testing.assert_close(token_losses(hidden.detach(), head.detach(), targets), each.detach())
+    losses, is_likeliest = token_scores(hidden.detach(), head.detach(), targets)
+    torch.testing.assert_close(losses, each.detach())
+    assert is_likeliest.tolist() == ((hidden @ head.T).argmax(-1) == targets).tolist()
 
 
 def test_without_weights_it_is_the_plain_mean():

@@ -12,7 +12,7 @@ from groundup.generation.cache import Cache
 from groundup.model.config import ModelConfig
 from groundup.model.delta import CHUNK, delta_rule, delta_rule_step_by_step, unit
 from groundup.model.gpt import GPT
-from groundup.model.loss import cross_entropy, softcap, token_losses
+from groundup.model.loss import cross_entropy, softcap, token_scores
 from groundup.train.objectives import next_token
 
 SMALL = {
@@ -143,7 +143,7 @@ def test_the_loss_under_a_soft_cap_has_the_gradients_of_autograd():
     torch.testing.assert_close(ours, wanted)
     for mine, theirs in zip(torch.autograd.grad(ours, (hidden, head)), gradients, strict=True):
         torch.testing.assert_close(mine, theirs)
-    torch.testing.assert_close(token_losses(hidden, head, targets, 2.0).mean(), wanted.detach())
+    torch.testing.assert_close(token_scores(hidden, head, targets, 2.0)[0].mean(), wanted.detach())
 
 
 def test_balanced_experts_have_the_least_auxiliary_loss():

@@ -17,11 +17,12 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse(arguments)
 
     from groundup.cli.console import print_json
-    from groundup.recipe.evaluate import score_file
+    from groundup.evaluate.subject import LocalModel
+    from groundup.recipe.evaluate import score_text
     from groundup.weights.directory import load
 
-    model, tokenizer = load(parsed.model)
-    score = score_file(model, tokenizer, parsed.text)
+    subject = LocalModel(*load(parsed.model))
+    score = score_text(subject, [parsed.text])
     if parsed.json:
         print_json(
             {

@@ -5,7 +5,7 @@ run that resumes at step n sees exactly what it would have seen.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
@@ -98,20 +98,14 @@ def _document_windows(document_starts: np.ndarray, length: int, last: int) -> np
 
 
 def evaluation_windows(
-    tokens: Tokens,
-    context_length: int,
-    most_tokens: int | None = None,
-    begin_ids: Sequence[int] = (),
+    tokens: Tokens, context_length: int, most_tokens: int | None = None
 ) -> Iterator[Int[np.ndarray, " window"]]:
     """Windows side by side in which every token but the first is a target exactly once; the last
-    one may be shorter. With `most_tokens`, only so many, evenly spread over the text. With
-    `begin_ids`, each window begins with them, and the first token is a target too."""
-    overlap = 0 if begin_ids else 1  # the last target of a window is the first input of the next
-    step = context_length + 1 - overlap - len(begin_ids)
-    starts = range(0, len(tokens) - overlap, step)
+    one may be shorter. With `most_tokens`, only so many, evenly spread over the text."""
+    # The last target of a window is the first input of the next.
+    starts = range(0, len(tokens) - 1, context_length)
     if most_tokens is not None and len(tokens) > most_tokens:
         keep = max(1, most_tokens // context_length)
         starts = [starts[i * len(starts) // keep] for i in range(min(keep, len(starts)))]
     for start in starts:
-        read = tokens.read(start, min(start + step + overlap, len(tokens)))
-        yield np.concatenate([np.array(begin_ids, np.int64), read])
+        yield tokens.read(start, min(start + context_length + 1, len(tokens)))

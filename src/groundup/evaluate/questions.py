@@ -1,10 +1,9 @@
 """Questions with one exact answer: the share that a model answers to the letter, against chance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
+from groundup.evaluate.likelihood import Window, score_windows
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.text import Completion, complete
@@ -13,7 +12,6 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.world.question import Question
 
 
-@torch.inference_mode()
 def answered_exactly(
     model: GPT, tokenizer: Tokenizer, questions: Sequence[Question], batch: int = 64
 ) -> list[bool]:
@@ -22,27 +20,13 @@ def answered_exactly(
     Greedy generation says an answer exactly if each of its tokens is the likeliest after the ones
     before, so one pass over prompt and answer together decides it, without generating.
     """
-    was_training = model.training
-    model.eval()
-    correct = [
-        right
-        for start in range(0, len(questions), batch)
-        for right in _batch_exact(model, tokenizer, questions[start : start + batch])
-    ]
-    model.train(was_training)
-    return correct
-
-
-def _batch_exact(model: GPT, tokenizer: Tokenizer, questions: Sequence[Question]) -> Iterator[bool]:
     rows = [_prompt_and_answer(tokenizer, question) for question in questions]
-    # Padding stands behind the answer, where causal attention cannot see it.
-    longest = max(len(prompt) + len(answer) for prompt, answer in rows)
-    ids = torch.tensor([p + a + [0] * (longest - len(p) - len(a)) for p, a in rows])
-    ids = ids.to(model.embedding.weight.device)
-    likeliest = model(ids[:, :-1]).argmax(-1)
-    for row, (prompt, answer) in enumerate(rows):
-        asked = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
-        yield likeliest[row, asked].tolist() == answer
+    windows = [Window((*prompt, *answer), len(answer)) for prompt, answer in rows]
+    return [
+        likelihood.is_greedy
+        for start in range(0, len(windows), batch)
+        for likelihood in score_windows(model, windows[start : start + batch])
+    ]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.model.linear import linear
@@ -40,18 +40,20 @@ def cross_entropy(
 
 
 @torch.no_grad()
-def token_losses(
+def token_scores(
     hidden: Float[Tensor, "positions d_model"],
     head: Float[Tensor, "vocab d_model"],
     targets: Int[Tensor, " positions"],
     cap: float | None = None,
-) -> Float[Tensor, " positions"]:
-    """−log p(target) in nats of each position, for evaluation."""
-    chunks = [
-        F.cross_entropy(softcap(linear(h, head), cap), t, reduction="none")
-        for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True)
-    ]
-    return torch.cat(chunks)
+) -> tuple[Float[Tensor, " positions"], Bool[Tensor, " positions"]]:
+    """−log p(target) in nats of each position, and whether the target is the likeliest token there,
+    for evaluation."""
+    losses, likeliest = [], []
+    for h, t in zip(*(x.split(_chunk(head)) for x in (hidden, targets)), strict=True):
+        logits = softcap(linear(h, head), cap)
+        losses.append(F.cross_entropy(logits, t, reduction="none"))
+        likeliest.append(logits.argmax(-1) == t)
+    return torch.cat(losses), torch.cat(likeliest)
 
 
 def log_probs(

@@ -1,62 +1,78 @@
 """The evaluation stage: the finished model on texts that the recipe names."""
 
 import json
-import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from groundup.data.shards import open_shards, write_shards
-from groundup.data.windows import evaluation_windows
-from groundup.evaluate.language import LanguageScore, score_language
+from groundup.evaluate.intervals import Interval
+from groundup.evaluate.language import TextScore, score_documents, summarize
+from groundup.evaluate.subject import LocalModel
 from groundup.files import atomic_file
-from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.schema import Recipe
 from groundup.recipe.stages import Stage
+from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
-from groundup.sources.read import read_pieces
-from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.sources.read import Piece, read_pieces
 from groundup.weights.directory import load, weights_checksum
 
 
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
         texts = {path: fingerprint([path]) for path in recipe.evaluate.text}
-        return {"model": weights_checksum(run.model), "text": texts}
+        stride = recipe.evaluate.stride
+        return {"model": weights_checksum(run.model), "text": texts, "stride": stride}
 
     return Stage(
         "evaluate",
         "Measuring the finished model on the texts that the recipe names.",
         inputs,
-        lambda watcher: evaluate(recipe, run),
+        lambda watcher: evaluate(recipe, run, watcher),
         run.scores,
     )
 
 
-def evaluate(recipe: Recipe, run: RunDirectory) -> None:
+def evaluate(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     """Score the model on each text and write `scores.json`."""
     scores: dict[str, Any] = {}
     if recipe.evaluate.text:
-        model, tokenizer = load(run.model)
+        subject = LocalModel(*load(run.model), progress=watcher.advanced)
         for path in recipe.evaluate.text:
-            scores[path] = asdict(score_file(model, tokenizer, path))
+            scores[path] = asdict(score_text(subject, [path], recipe.evaluate.stride))
     with atomic_file(run.scores) as file:
         json.dump(scores, file, indent=2, ensure_ascii=False)
 
 
-def read_scores(run: RunDirectory) -> dict[str, LanguageScore]:
+def read_scores(run: RunDirectory) -> dict[str, TextScore]:
     """What the stage measured, by file."""
     rows = json.loads(run.scores.read_text(encoding="utf-8"))
-    return {path: LanguageScore(**row) for path, row in rows.items()}
+    return {path: _from_json(row) for path, row in rows.items()}
 
 
-def score_file(model: GPT, tokenizer: Tokenizer, path: str) -> LanguageScore:
-    """Loss and bits per byte of a file's text under a model, which reads each window of it as a text
-    of its own: a model that begins its texts with a token has it before each."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_shards([], tokenizer, Path(folder) / "data", read_pieces([path]))
-        tokens = open_shards(Path(folder) / "data", "validation")
-        begin = tokenizer.begin_ids
-        windows = evaluation_windows(tokens, model.config.context_length, begin_ids=begin)
-        return score_language(model, windows, tokens.bytes_per_token, max(1, len(begin)))
+def _from_json(row: dict[str, Any]) -> TextScore:
+    intervals: dict[str, Any] = {
+        name: Interval(*value) for name, value in row.items() if isinstance(value, list)
+    }
+    return TextScore(**row | intervals)
+
+
+def score_text(
+    subject: LocalModel, paths: Sequence[str | Path], stride: int | None = None
+) -> TextScore:
+    """Loss and bits per byte of the documents of some files, each read by itself; `stride` is by
+    default half of what the model can look at."""
+    documents = join_pieces(read_pieces(paths))
+    stride = stride or max(1, subject.context_length // 2)
+    return summarize(score_documents(subject, documents, stride))
+
+
+def join_pieces(pieces: Iterable[Piece]) -> list[str]:
+    """Whole documents."""
+    documents: list[list[str]] = []
+    for piece in pieces:
+        if piece.starts_document:
+            documents.append([])
+        documents[-1].append(piece.text)
+    return ["".join(parts) for parts in documents]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from groundup import page
-from groundup.evaluate.language import LanguageScore
+from groundup.evaluate.language import TextScore
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import read_index
@@ -23,7 +23,7 @@ def write_report(
     run: RunDirectory,
     records: dict[str, Record],
     summary: Summary,
-    scores: dict[str, LanguageScore],
+    scores: dict[str, TextScore],
 ) -> None:
     """Write the report of a finished run."""
     rows = read_metrics(run.pretrain / "metrics.jsonl")
@@ -44,7 +44,7 @@ def write_report(
         file.write(page.page(f"Run {run.path.name}", parts))
 
 
-def _result(summary: Summary, scores: dict[str, LanguageScore]) -> list[str]:
+def _result(summary: Summary, scores: dict[str, TextScore]) -> list[str]:
     figures = [
         ["parameters", f"{summary.parameters:,}"],
         ["steps", f"{summary.steps:,}"],
@@ -56,11 +56,16 @@ def _result(summary: Summary, scores: dict[str, LanguageScore]) -> list[str]:
     parts = [page.heading("The model"), page.table(["what", "how much"], figures)]
     if scores:
         rows = [
-            [path, _number(score.bits_per_byte), _number(score.perplexity)]
+            [
+                path,
+                _number(score.bits_per_byte),
+                str(score.bits_per_byte_interval),
+                _number(score.perplexity),
+            ]
             for path, score in scores.items()
         ]
         parts.append(page.heading("On other texts", 3))
-        parts.append(page.table(["text", "bits per byte", "perplexity"], rows))
+        parts.append(page.table(["text", "bits per byte", "95 % interval", "perplexity"], rows))
     return parts
 
 

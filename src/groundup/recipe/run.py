@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from groundup.errors import GroundupError
-from groundup.evaluate.language import LanguageScore
+from groundup.evaluate.language import TextScore
 from groundup.files import disk_errors
 from groundup.model.gpt import GPT
 from groundup.recipe import documents, encode, evaluate, pretrain
@@ -33,7 +33,7 @@ class Finished:
     run: RunDirectory
     records: dict[str, Record]
     summary: Summary
-    scores: dict[str, LanguageScore]
+    scores: dict[str, TextScore]
 
     def load(self) -> tuple[GPT, Tokenizer]:
         """The model, ready for use."""

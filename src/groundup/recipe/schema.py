@@ -136,6 +136,9 @@ class EvaluateConfig(Settings):
 
     text: list[str] = []
     """Files to measure bits per byte on."""
+    stride: PositiveInt | None = None
+    """By how many tokens the window moves on in a text that is longer than it: the fewer, the more
+    each token has before it. Default: half of the context length."""
 
 
 class ReportConfig(Settings):

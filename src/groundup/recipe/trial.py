@@ -239,7 +239,10 @@ class Trial:
     def _evaluate(self) -> tuple[float, int]:
         sizes = (sum(len(p.text.encode()) for p in read_pieces([path]))
                  for path in self.recipe.evaluate.text)  # fmt: skip
-        return sum(sizes) / self.bytes_per_token * self._seconds_per_scored_token, 0
+        length = self.config.context_length
+        looked_at = length / (self.recipe.evaluate.stride or max(1, length // 2))
+        tokens = sum(sizes) / self.bytes_per_token
+        return tokens * looked_at * self._seconds_per_scored_token, 0
 
 
 def step_seconds(model: GPT, config: TrainConfig, seconds: float) -> float:

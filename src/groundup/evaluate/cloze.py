@@ -1,0 +1,138 @@
+"""An exam out of one's own documents: a term of a sentence is blanked, and has to be told from others.
+
+The documents must be ones that the model has not learned from: else it is asked what it remembers. The
+wrong choices are terms of the same kind that come about as often elsewhere in the documents, so that
+neither grammar nor frequency alone tells them from the right one (cloze: Taylor 1953; for models, the
+Children's Book Test, Hill et al. 2016).
+"""
+
+import bisect
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from groundup.errors import InputError
+from groundup.evaluate.exam_file import BLANK, ExamQuestion
+from groundup.evaluate.terms import Kind, find_terms, kind, sentences, terms_in
+from groundup.settings import Seed, Settings
+
+NEIGHBOURS = 12
+"""Wrong choices are drawn from so many terms that come next more and next less often."""
+
+
+class ClozeConfig(Settings):
+    """How an exam is built."""
+
+    questions: PositiveInt = 200
+    """How many at most."""
+    choices: int = Field(default=4, ge=2, le=26)
+    """For each."""
+    least_before: PositiveInt = 24
+    """Bytes of the sentence before the blank, at least: a model has to have something to go by."""
+    seed: Seed = 0
+    """Decides which sentences, and which wrong choices."""
+
+
+def build_cloze(
+    documents: Sequence[str], config: ClozeConfig | None = None, where: Sequence[str] = ()
+) -> list[ExamQuestion]:
+    """Questions from `documents` that were held out of training, each term asked for once; `where`
+    names each document. The same documents and settings give the same exam.
+
+    Raises `InputError` if the documents have no sentence to ask about.
+    """
+    config = config or ClozeConfig()
+    names = where or [f"document {number}" for number in range(1, len(documents) + 1)]
+    places = [(s, d) for d, document in enumerate(documents) for s in sentences(document)]
+    terms = find_terms([sentence for sentence, _ in places])
+    ranked = _by_kind(terms)
+    generator = np.random.default_rng(config.seed)
+    used: set[str] = set()
+    questions: list[ExamQuestion] = []
+    for number in generator.permutation(len(places)):
+        sentence, document = places[number]
+        name = names[document]
+        question = _question(sentence, name, terms, ranked, used, config, generator)
+        if question:
+            questions.append(question)
+        if len(questions) == config.questions:
+            break
+    if not questions:
+        raise InputError(
+            "no exam can be built from these documents: no term comes three times and has "
+            f"{config.choices - 1} others of its kind beside it",
+            where[0] if where else None, "give more text of the field",
+        )  # fmt: skip
+    return questions
+
+
+def _question(
+    sentence: str,
+    where: str,
+    terms: dict[str, int],
+    ranked: dict[Kind, list[tuple[int, str]]],
+    used: set[str],
+    config: ClozeConfig,
+    generator: np.random.Generator,
+) -> ExamQuestion | None:
+    """A question about one of the sentence's terms that was not asked for yet, if there is one."""
+    asked = [
+        (start, term)
+        for start, term in terms_in(sentence, terms)
+        if term not in used and len(sentence[:start].encode()) >= config.least_before
+    ]
+    if not asked or BLANK in sentence:
+        return None
+    start, term = asked[generator.integers(len(asked))]
+    alike = ranked[kind(term)]
+    wrong = _wrong_choices((terms[term], term), sentence, alike, config.choices - 1, generator)
+    if len(wrong) < config.choices - 1:
+        return None
+    used.add(term)
+    choices = [term, *wrong]
+    order = generator.permutation(len(choices))
+    text = sentence[:start] + BLANK + sentence[start + len(term) :]
+    right = int(np.flatnonzero(order == 0)[0])
+    return ExamQuestion(text, tuple(choices[i] for i in order), frozenset([right]), where)
+
+
+def _by_kind(terms: dict[str, int]) -> dict[Kind, list[tuple[int, str]]]:
+    """The terms of each kind in the order of their counts."""
+    ranked: defaultdict[Kind, list[tuple[int, str]]] = defaultdict(list)
+    for term, count in sorted(terms.items(), key=lambda item: (item[1], item[0])):
+        ranked[kind(term)].append((count, term))
+    return ranked
+
+
+def _wrong_choices(
+    term: tuple[int, str],
+    sentence: str,
+    ranked: list[tuple[int, str]],
+    how_many: int,
+    generator: np.random.Generator,
+) -> list[str]:
+    """Terms that come about as often, none of which stands in the sentence or is a form of the
+    right one. By lot, none to all of them come more often: else the right one would mostly be the
+    commonest, as common terms are in more sentences."""
+    place = bisect.bisect_left(ranked, term)
+    around = ranked[max(0, place - NEIGHBOURS) : place], ranked[place + 1 : place + 1 + NEIGHBOURS]
+    rarer, commoner = (
+        [other for _, other in side if _may_stand_beside(other, term[1], sentence)]
+        for side in around
+    )
+    wanted = int(generator.integers(how_many + 1))
+    above = min(max(wanted, how_many - len(rarer)), len(commoner))
+    below = min(how_many - above, len(rarer))
+    return _drawn(commoner, above, generator) + _drawn(rarer, below, generator)
+
+
+def _may_stand_beside(other: str, term: str, sentence: str) -> bool:
+    """Not in the sentence, not a part of the right one, and not with its beginning."""
+    stem = term[: max(2, len(term) - 2)]
+    return other not in sentence and other not in term and not other.startswith(stem)
+
+
+def _drawn(terms: list[str], how_many: int, generator: np.random.Generator) -> list[str]:
+    return [terms[i] for i in generator.permutation(len(terms))[:how_many]]
