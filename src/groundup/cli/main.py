@@ -23,6 +23,7 @@ VERBS = {
     "tokenizer": "learn a vocabulary; turn text into token ids and back",
     "pretrain": "train a model on text",
     "evaluate": "measure a model on a text",
+    "classify": "say which label belongs to a text",
     "generate": "continue a prompt",
     "chat": "talk to a model",
     "convert": "write a model for transformers or llama.cpp, and prove that it is the same",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.weights.families import Family
 from groundup.weights.layouts import Layout
+
+Model = TypeVar("Model", bound=GPT)
 
 
 @runtime_checkable
@@ -87,14 +89,16 @@ class Source:
     """Whether a tensor that the model does not have may be there."""
 
 
-def blank(config: ModelConfig, family: Family | None) -> tuple[GPT, list[Slot]]:
-    """A model without numbers, and where they come from."""
+def blank(
+    build: Callable[[ModelConfig], Model], config: ModelConfig, family: Family | None
+) -> tuple[Model, list[Slot]]:
+    """A model without numbers, and where they come from. `build` makes one of a configuration."""
     with torch.device("meta"):  # no memory, no initialisation: the weights are put in whole
-        model = GPT(config)
+        model = build(config)
     return model, slots(dict(model.named_parameters()), family)
 
 
-def fill(model: GPT, plan: list[Slot], source: Source, dtype: torch.dtype) -> GPT:
+def fill(model: Model, plan: list[Slot], source: Source, dtype: torch.dtype) -> Model:
     """A blank model with the tensors of `source`, ready for use (dropout off).
 
     Raises `CorruptFileError` where tensors are missing, too many or of a wrong shape."""

@@ -82,13 +82,18 @@ def load(source: str | Path, dtype: torch.dtype = torch.float32) -> tuple[GPT, T
     """
     path = find(source)
     tokenizer, model = load_tokenizer(path), load_model(path, dtype)
+    check_vocabulary(tokenizer, model, path)
+    return model, tokenizer
+
+
+def check_vocabulary(tokenizer: Tokenizer, model: GPT, path: Path) -> None:
+    """Raises `InputError` where a tokenizer has ids that its model does not know."""
     if tokenizer.vocab_size > model.config.vocab_size:
         raise InputError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model's embedding only "
             f"{model.config.vocab_size}",
             str(path), "use the tokenizer that the model was trained with",
         )  # fmt: skip
-    return model, tokenizer
 
 
 def find(source: str | Path) -> Path:

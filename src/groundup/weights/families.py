@@ -8,7 +8,7 @@ writing it and reading it back loses nothing.
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError, nearest, unknown
@@ -96,6 +96,15 @@ class Family:
         for part in self.parts:
             given |= part.write(config)
         return given
+
+    @property
+    def classifying(self) -> "Family":
+        """The same for models with a head of labels: their `…ForSequenceClassification`."""
+        stem = self.architecture.removesuffix("ForCausalLM").removesuffix("LMHeadModel")
+        # Gemma 3's text model alone is a class of its own here.
+        stem += "Text" if self.model_type.endswith("_text") else ""
+        architecture = f"{stem}{CLASSIFIES}"
+        return replace(self, architecture=architecture, names=self.names | {"head": "score"})
 
     def covers(self, config: ModelConfig) -> bool:
         """Whether this family's config.json can say everything about `config`."""
@@ -197,6 +206,8 @@ def _lost(config: ModelConfig, back: ModelConfig) -> list[str]:
 
 
 OURS = "groundup"
+CLASSIFIES = "ForSequenceClassification"
+"""How the names of Hugging Face's classes end whose head has labels."""
 
 LLAMA_KEYS = {
     "vocab_size": "vocab_size", "context_length": "max_position_embeddings",

@@ -62,7 +62,7 @@ def read_gguf_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
     tensors are cut, missing, too many or of a wrong shape."""
     head = read_head(path)
     config, family = _described(head, path)
-    model, plan = blank(config, family)
+    model, plan = blank(GPT, config, family)
     known = readable_types()
 
     def ignored(name: str) -> bool:

@@ -22,8 +22,8 @@ from groundup.files import write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.files import read_json
-from groundup.weights.assembly import Source, blank, fill, slots
-from groundup.weights.families import OURS, Family, family_for, family_of
+from groundup.weights.assembly import Model, Source, blank, fill, slots
+from groundup.weights.families import CLASSIFIES, OURS, Family, family_for, family_of
 from groundup.weights.stored import tensor_heads
 
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -36,6 +36,7 @@ BEGINNINGS = (
     ("model.", ""),
 )  # fmt: skip
 TEXT_CONFIG = "text_config"
+OUR_CLASSIFIER = "Classifier"
 OTHER_SENSES = ("vision_tower.", "multi_modal_projector.", "visual.", "audio_tower.", "mtp.")
 
 
@@ -55,14 +56,19 @@ def read_config(path: Path) -> tuple[ModelConfig, Family | None]:
     return family.read(given, str(path)), family
 
 
-def describe(config: ModelConfig) -> tuple[dict[str, Any], Family | None]:
-    """The content of a config.json for `config`: of the family that covers it, or of our own kind."""
-    family = family_for(config)
+def describe(config: ModelConfig, family: Family | None) -> dict[str, Any]:
+    """The content of a config.json for `config`: of the family, which covers it, or of our own kind."""
     if family is None:
         ours = {"model_type": OURS, "architectures": ["GPT"]}
-        return ours | {"dtype": "float32"} | config.model_dump(), None
+        return ours | {"dtype": "float32"} | config.model_dump()
     named = {"model_type": family.model_type, "architectures": [family.architecture]}
-    return named | family.write(config) | {"dtype": "float32"}, family
+    return named | family.write(config) | {"dtype": "float32"}
+
+
+def gives_labels(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a classifier, ours or anybody's."""
+    architectures = config.get("architectures") or []
+    return any(str(name).endswith((CLASSIFIES, OUR_CLASSIFIER)) for name in architectures)
 
 
 # Files
@@ -141,13 +147,31 @@ def missing_weights(directory: Path) -> InputError:
 
 
 def read_model(directory: Path, dtype: torch.dtype = torch.float32) -> GPT:
-    """The model of a directory, ready for use (dropout off).
+    """The language model of a directory, ready for use (dropout off).
 
-    Raises `CorruptFileError` where tensors are cut, missing, too many or of a wrong shape.
+    Raises `CorruptFileError` where tensors are cut, missing, too many or of a wrong shape, and
+    `InputError` for a classifier.
     """
     config, family = read_config(directory / "config.json")
+    if gives_labels(read_json(directory / "config.json")):
+        raise InputError(
+            "this model gives labels to texts: it does not write any", str(directory),
+            "give it texts with `groundup classify`, or use the language model it was made from",
+        )  # fmt: skip
+    return read_weights(directory, GPT, config, family, dtype)
+
+
+def read_weights(
+    directory: Path,
+    build: Callable[[ModelConfig], Model],
+    config: ModelConfig,
+    family: Family | None,
+    dtype: torch.dtype,
+) -> Model:
+    """What `build` makes of `config`, with the weights of a directory, which are called as in the
+    family. Raises as `read_model` does."""
     stored = stored_tensors(directory)
-    model, plan = blank(config, family)
+    model, plan = blank(build, config, family)
     named = _renaming(stored, [slot.theirs for slot in plan])
     unused = ("rotary_emb.inv_freq", *(family.ignored if family else ()))
 
@@ -181,9 +205,20 @@ def write_model(model: GPT, directory: Path, token_ids: Mapping[str, Any]) -> st
 
     `token_ids` go into the config, where older programs look for them; those that are not given are
     written as none, as some families have defaults for theirs."""
-    config, family = describe(model.config)
-    none = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
-    write_json(directory / "config.json", config | none | dict(token_ids))
+    family = family_for(model.config)
+    config = describe(model.config, family)
+    write_files(model, directory, config | NO_TOKENS | dict(token_ids), family)
+    return config["model_type"]
+
+
+NO_TOKENS = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+
+
+def write_files(
+    model: GPT, directory: Path, config: Mapping[str, Any], family: Family | None
+) -> None:
+    """Write this config.json, and the safetensors of `model` by the names of the family."""
+    write_json(directory / "config.json", dict(config))
     # A tied output matrix is the embedding, so named_parameters has it once.
     ours = {name: p.detach().cpu() for name, p in model.named_parameters()}
     tensors = {slot.theirs: slot for slot in slots(ours, family)}
@@ -198,4 +233,3 @@ def write_model(model: GPT, directory: Path, token_ids: Mapping[str, Any]) -> st
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         write_json(directory / INDEX, index)
-    return config["model_type"]

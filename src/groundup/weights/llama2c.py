@@ -80,7 +80,7 @@ def read_llama2c_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
             stored[full] = GGUFTensor(path, full, shape, "F32", at)
             at += FLOAT * math.prod(shape)
     del stored["rotary.weight"]
-    model, plan = blank(read_llama2c_config(path), LLAMA)
+    model, plan = blank(GPT, read_llama2c_config(path), LLAMA)
     return fill(model, plan, Source(stored, path, ("F32",), "F32"), dtype)
 
 
