@@ -50,7 +50,9 @@ def test_more_positions_than_a_chunk_holds_make_no_difference(cap: float | None)
     ours = log_probs(hidden, head, targets, cap)
     torch.testing.assert_close(ours, wanted)
     theirs = torch.autograd.grad((wanted * pull).sum(), (hidden, head))
-    for own, other in zip(torch.autograd.grad((ours * pull).sum(), (hidden, head)), theirs, strict=True):
+    for own, other in zip(
+        torch.autograd.grad((ours * pull).sum(), (hidden, head)), theirs, strict=True
+    ):
         torch.testing.assert_close(own, other)
 
 

@@ -1,7 +1,7 @@
 """Training data that stand, exactly or nearly, in the data that a model is tested on.
 
-Read in this order: `find_leaks`, `_Index` (the test side, held in memory), `_leak_of_pair` (what
-decides). What is trained on is streamed.
+Read in this order: `find_leaks`, `without_leaks`, `_Index` (the test side, held in memory),
+`_leak_of_pair` (what decides). What is trained on is streamed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +20,7 @@ from groundup.cleaning.sketch import (
     least_letters,
     same_letters,
 )
+from groundup.cleaning.step import Record
 from groundup.sources.read import Piece
 
 CONTAINED = 0.9
@@ -65,6 +66,17 @@ def find_leaks(
     for batch in batches(train, _size):
         leaks += _leaks_of_batch(batch, index, similarity)
     return leaks
+
+
+def without_leaks(
+    train: Iterable[Piece], against: Iterable[Piece], record: Record, similarity: float = 0.8
+) -> Iterator[Piece]:
+    """`train` without the pieces that `find_leaks` would tell of; `record` counts what was left out."""
+    index = _Index(list(against))
+    for batch in batches(train, _size):
+        leaked = {leak.train for leak in _leaks_of_batch(batch, index, similarity)}
+        for piece in batch:
+            yield from record.pass_on(piece, None if piece.where in leaked else piece.text)
 
 
 def _size(piece: Piece) -> int:

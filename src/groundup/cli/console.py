@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from groundup.errors import InputError
 from groundup.model.cost import training_flops_per_token
-from groundup.recipe.run import Finished
+from groundup.recipe.finished import Finished
 from groundup.recipe.watch import Watcher
 from groundup.train.loop import Run
 from groundup.train.metrics import matrix_peak
@@ -20,6 +20,8 @@ from groundup.weights.directory import find_family
 
 # Where nobody looks live (a log file), a line of progress so many seconds.
 SECONDS_BETWEEN_LINES = 15
+# What an evaluation's row says beside its figures.
+PLACE = ("step", "seconds")
 
 
 class ConsoleWatcher(Watcher):
@@ -78,18 +80,17 @@ class ConsoleWatcher(Watcher):
             self.console.print(f"  {run.progress:4.0%}  {at}")
 
     def evaluated(self, row: dict[str, Any]) -> None:
-        measured = f"  step {row['step']:,}"
-        if "val_bits_per_byte" in row:
-            measured += f"  validation: {row['val_bits_per_byte']:.3f} bits per byte"
-        self.console.print(f"[green]{measured}[/]")
-        sample = " ".join(row["sample"].split())
-        self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
+        figures = [_shown(n, v) for n, v in row.items() if n not in PLACE and isinstance(v, float)]
+        self.console.print(f"[green]  step {row['step']:,}  {'  '.join(figures)}[/]")
+        if "sample" in row:
+            sample = " ".join(row["sample"].split())
+            self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
 
     def made(self, finished: Finished) -> None:
         """Where the model and its report are, and who else can load it."""
-        run = finished.run
-        self.console.print(f"\nmodel: {run.model}   report: {run.report}", soft_wrap=True)
-        family = find_family(run.model)
+        model, report = finished.model, finished.run.report
+        self.console.print(f"\nmodel: {model}   report: {report}", soft_wrap=True)
+        family = find_family(model)
         if family is None:
             self.console.print(
                 "its kind (model_type groundup) is groundup's own: only groundup loads it"
@@ -98,6 +99,11 @@ class ConsoleWatcher(Watcher):
             self.console.print(
                 f"its kind is {family.model_type}: transformers and vLLM load it as well"
             )
+
+
+def _shown(name: str, value: float) -> str:
+    """A figure with its name in words: "validation bits per byte 1.234"."""
+    return f"{name.replace('val_', 'validation ').replace('_', ' ')} {value:.3f}"
 
 
 def standard_input() -> str:

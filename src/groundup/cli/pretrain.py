@@ -61,29 +61,19 @@ def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(parsed, values: dict[str, Any]) -> None:
-    from groundup.cli.console import ConsoleWatcher, print_json
-    from groundup.recipe.directory import RunDirectory
-    from groundup.recipe.run import run_recipe
-    from groundup.recipe.schema import parse_recipe
+    from groundup.cli.running import run_flags
     from groundup.weights.directory import find
 
-    recipe, out = parse_recipe(values), Path(parsed.out)
-    if parsed.begin_from:
-        if parsed.tokenizer:
-            raise InputError(
-                "a model goes on with its own tokenizer",
-                "--tokenizer",
-                "leave it out beside --from",
-            )
-        find(parsed.begin_from)
-    if RunDirectory(out).ledger.exists() and not parsed.resume:
+    if parsed.begin_from and parsed.tokenizer:
         raise InputError(
-            "this folder holds a run already", str(out), "add --resume, or choose another --out"
+            "a model goes on with its own tokenizer", "--tokenizer", "leave it out beside --from"
         )
-    with ConsoleWatcher() as watcher:
-        finished = run_recipe(recipe, out, watcher, rebuild=False)
-    watcher.made(finished)
-    if parsed.json:
-        summary = asdict(finished.summary)
-        speed = finished.summary.tokens / finished.summary.seconds
-        print_json({"model": str(finished.run.model), "tokens_per_second": speed, **summary})
+    if parsed.begin_from:  # before the text is read
+        find(parsed.begin_from)
+    finished = run_flags(values, Path(parsed.out), parsed.resume)
+    if parsed.json and finished.pretrained:
+        from groundup.cli.console import print_json
+
+        summary = asdict(finished.pretrained)
+        speed = summary["tokens"] / summary["seconds"]
+        print_json({"model": str(finished.model), "tokens_per_second": speed, **summary})

@@ -83,11 +83,12 @@ def show(parsed) -> None:
             finished = own_text(out, parsed.text, minutes, {}, watcher)
         else:
             finished, exam, examples = build(out, minutes, {}, watcher)
+    assert finished.pretrained
     figures = {
-        "model": str(finished.run.model),
+        "model": str(finished.model),
         "report": str(finished.run.report),
         "seconds": time.perf_counter() - began,
-        "val_bits_per_byte": finished.summary.val_bits_per_byte,
+        "val_bits_per_byte": finished.pretrained.val_bits_per_byte,
     }
     if exam:
         figures |= {

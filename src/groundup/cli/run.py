@@ -80,21 +80,25 @@ def run_one(parsed: Namespace) -> None:
 
     with ConsoleWatcher() as watcher:
         finished = run_recipe(recipe, out, watcher)
-    summary, records = finished.summary, finished.records
     watcher.made(finished)
     if parsed.json:
-        print_json(
-            {
-                "stages": [{"name": name, **asdict(record)} for name, record in records.items()],
-                "model": str(finished.run.model),
-                "model_checksum": summary.model_checksum,
-                "report": str(finished.run.report),
-                "training_seconds": summary.seconds,
-                "val_loss": summary.val_loss,
-                "val_bits_per_byte": summary.val_bits_per_byte,
-                "bits_per_byte": {p: score.bits_per_byte for p, score in finished.scores.items()},
-            }
-        )
+        print_json(figures(finished))
+
+
+def figures(finished) -> dict[str, Any]:
+    """What a run came to, as plain values."""
+    pretrained, tuned = finished.pretrained, finished.tuned
+    return {
+        "stages": [{"name": name, **asdict(record)} for name, record in finished.records.items()],
+        "model": str(finished.model),
+        "model_checksum": (tuned or pretrained).model_checksum,
+        "report": str(finished.run.report),
+        "training_seconds": sum(each.seconds for each in (pretrained, tuned) if each),
+        "val_loss": pretrained.val_loss if pretrained else None,
+        "val_bits_per_byte": pretrained.val_bits_per_byte if pretrained else None,
+        "finetune": asdict(tuned) if tuned else None,
+        "bits_per_byte": {path: score.bits_per_byte for path, score in finished.scores.items()},
+    }
 
 
 def compare_recipes(parsed: Namespace, folder: Path) -> None:

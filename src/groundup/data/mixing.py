@@ -64,6 +64,13 @@ def drawn_in(n: int, shares: Float[np.ndarray, " sources"]) -> Int[np.ndarray, "
     return counts
 
 
+def turn_of(n: int, shares: Float[np.ndarray, " sources"]) -> tuple[int, int]:
+    """Which source the n-th window is of, and which of its own windows it is."""
+    counts = drawn_in(n, shares)
+    source = _next(counts, shares)
+    return source, int(counts[source])
+
+
 @dataclass(frozen=True)
 class Drawn:
     """What was really drawn of one source."""
@@ -85,9 +92,8 @@ class MixedWindows(WindowStream):
         self.shares = np.array([shares[name] for name in self.names])
 
     def __getitem__(self, n: int) -> Int[np.ndarray, " window"]:
-        counts = drawn_in(n, self.shares)
-        source = _next(counts, self.shares)
-        return self.windows[source][int(counts[source])]
+        source, turn = turn_of(n, self.shares)
+        return self.windows[source][turn]
 
     @property
     def context_length(self) -> int:

@@ -73,7 +73,7 @@ class ExaminedRun:
 
     @property
     def finished(self) -> bool:
-        return (self.place.model / "config.json").is_file()
+        return (self.place.pretrained / "config.json").is_file()
 
     # The text
 
@@ -147,7 +147,7 @@ class ExaminedRun:
     def weights_place(self) -> Path | None:
         """Where `model` comes from: the finished model, or the newest checkpoint."""
         if self.finished:
-            return self.place.model
+            return self.place.pretrained
         return self.checkpoints[-1] if self.checkpoints else None
 
     @cached_property

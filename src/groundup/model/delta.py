@@ -50,6 +50,7 @@ class GatedDeltaNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:
+        places.refuse_several("Gated DeltaNet")
         x = places.blank_padding(x)
         mixed = torch.cat([self.memory_query(x), self.memory_key(x), self.memory_value(x)], dim=-1)
         q, k, v = self._with_neighbours(mixed, places).split(self.widths, dim=-1)

@@ -70,10 +70,12 @@ class GPT(nn.Module):
         ids: Int[Tensor, "batch time"],
         past: Past | None = None,
         padding: Int[Tensor, " batch"] | None = None,
+        segments: Int[Tensor, "batch time"] | None = None,
     ) -> Float[Tensor, "batch time d_model"]:
         """Everything but the last matrix: for losses that never hold all logits at once, and for
-        generation, which wants the last position's only."""
-        places = Places(ids, past, padding)
+        generation, which wants the last position's only. `segments` tells several texts in a row
+        apart: a number for each, which no neighbour has, and −1 for padding after them."""
+        places = Places(ids, past, padding, segments)
         x = self.embedding(ids) * self.embedding_scale
         x = self.dropout(self.position(x, places))
         for block in self.blocks:

@@ -80,7 +80,8 @@ class ShortConvolution(nn.Module):
         joined = torch.cat([before, x], dim=1)
         places.keep(layer, "inputs", joined[:, -width:])
         for i, weight in enumerate(self.weight, start=1):
-            x = x + weight * joined[:, width - i : width - i + time]
+            neighbour = joined[:, width - i : width - i + time]
+            x = x + weight * places.blank_others(neighbour, i)
         return x
 
 

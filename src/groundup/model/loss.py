@@ -31,10 +31,14 @@ def cross_entropy(
     """Mean −log p(target) in nats under softmax(hidden · headᵀ), weighted by `weights`.
 
     Equal to `torch.nn.functional.cross_entropy(hidden @ head.T, targets)` where all weights are 1;
-    a weight of 0 leaves a position out. `cap` bends the logits first, as `softcap` does.
+    a weight of 0 leaves a position out, before anything is computed for it. `cap` bends the logits
+    first, as `softcap` does.
     """
     if weights is None:
         weights = hidden.new_ones(len(targets))
+    else:
+        counted = weights.nonzero()[:, 0]
+        hidden, targets, weights = hidden[counted], targets[counted], weights[counted]
     weights = weights / weights.sum()
     return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)
 
@@ -88,7 +92,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, cap: float | None
     ) -> Tensor:
         loss = hidden.new_zeros(())
-        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
@@ -97,7 +102,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             loss -= (log_p.gather(1, target) * weight).sum()
             gradient = _logit_gradient(log_p, logits, target, weight, cap)
             torch.mm(gradient, head, out=hidden_gradient[part])
-            head_gradient.addmm_(gradient.T, hidden[part])
+            if head_gradient is not None:  # a frozen head, as under adapters, needs none
+                head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
         return loss
 
@@ -105,14 +111,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, head_gradient * upstream, None, None, None
+        head_gradient = None if head_gradient is None else head_gradient * upstream
+        return hidden_gradient * upstream, head_gradient, None, None, None
 
 
 class _LinearLogProbs(torch.autograd.Function):
     """y = logits[target] − logsumexp(logits);  dlogits = −dy · (softmax − 1ₜ)."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None
+    ) -> Tensor:
         ctx.save_for_backward(hidden, head, targets)
         ctx.cap = cap
         found = hidden.new_empty(len(hidden))

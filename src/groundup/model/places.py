@@ -3,12 +3,15 @@
 Computed once per pass and used by every layer, so that no layer does it again.
 """
 
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from groundup.errors import InputError
 from groundup.model.positions import Rotary
 
 KeysAndValues = tuple[
@@ -27,37 +30,58 @@ class Past(Protocol):
 
 
 class Places:
-    """The places of `ids` (batch, time) after the `past`, with `padding` tokens before each text."""
+    """The places of `ids` (batch, time) after the `past`, with `padding` tokens before each text; or of
+    several texts in a row, told apart by `segments`: each begins at position 0 and sees only itself."""
 
     def __init__(
         self,
         ids: Int[Tensor, "batch time"],
         past: Past | None = None,
         padding: Int[Tensor, " batch"] | None = None,
+        segments: Int[Tensor, "batch time"] | None = None,
     ):
-        self.past, self.padding = past, padding
+        self.past, self.padding, self.segments = past, padding, segments
         self.start = past.length if past else 0
         self.time = ids.shape[1]
         self.end = self.start + self.time
         self.index = torch.arange(self.start, self.end, device=ids.device)
         self._turns: dict[int, tuple[Tensor, Tensor]] = {}
         self._masks: dict[tuple[int, int | None], Tensor | None] = {}
+        self.is_plain = padding is None and segments is None
+
+    @cached_property
+    def positions(self) -> Int[Tensor, "*batch time"]:
+        """How many tokens of the text stand before each; one row for all where texts fill the rows."""
+        if self.segments is not None:
+            return self.index - self._beginnings(self.segments)
+        if self.padding is not None:
+            return (self.index - self.padding[:, None]).clamp(min=0)
+        return self.index
 
     @property
-    def positions(self) -> Int[Tensor, "*batch time"]:
-        """How many tokens of the text stand before each; one row for all texts without padding."""
-        if self.padding is None:
-            return self.index
-        return (self.index - self.padding[:, None]).clamp(min=0)
+    def lengths(self) -> Int[Tensor, "batch time"] | int:
+        """How many tokens the text of each token has up to here."""
+        if self.segments is None:
+            return self.end
+        beginnings = self._beginnings(self.segments)
+        counts = torch.zeros_like(beginnings).scatter_add(
+            1, beginnings, torch.ones_like(beginnings)
+        )
+        return counts.gather(1, beginnings)
+
+    def _beginnings(self, segments: Int[Tensor, "batch time"]) -> Int[Tensor, "batch time"]:
+        """Where the text of each token begins in its row."""
+        begins = F.pad(segments[:, 1:] != segments[:, :-1], (1, 0), value=True)
+        return torch.where(begins, self.index, 0).cummax(dim=1).values
 
     def rows(self, table: Float[Tensor, "length d_model"]) -> Float[Tensor, "*batch time d_model"]:
         """The rows of a table that has one for each position."""
-        return table[self.start : self.end] if self.padding is None else table[self.positions]
+        return table[self.start : self.end] if self.is_plain else table[self.positions]
 
     def turn(self, rotary: Rotary) -> tuple[Tensor, Tensor]:
         """The cosines and sines of these places."""
         if id(rotary) not in self._turns:
-            self._turns[id(rotary)] = rotary.turn(self.positions, self.end)
+            self._turns[id(rotary)] = rotary.turn(self.positions, self.lengths)
         return self._turns[id(rotary)]
 
     def remember(self, layer: int, k: Tensor, v: Tensor, window: int | None) -> KeysAndValues:
@@ -77,7 +101,7 @@ class Places:
         """True where a token may look at one of the last `total`; None where that is all of them up to
         itself, which attention knows how to do without a mask."""
         if (total, window) not in self._masks:
-            plain = self.padding is None and (window is None or total <= window)
+            plain = self.is_plain and (window is None or total <= window)
             simple = plain and self.time in (1, total)
             self._masks[total, window] = None if simple else self._seen(total, window)
         return self._masks[total, window]
@@ -91,6 +115,8 @@ class Places:
         if self.padding is not None:
             # A padding token sees itself, as a softmax over nothing is no number.
             seen = seen & (other >= self.padding[:, None, None, None]) | (other == own)
+        if self.segments is not None:
+            seen = seen & (self.segments[:, None, :, None] == self.segments[:, None, None, :])
         return seen
 
     def blank_padding(
@@ -100,3 +126,22 @@ class Places:
         if self.padding is None:
             return x
         return x * (self.index >= self.padding[:, None])[..., None]
+
+    def blank_others(
+        self, x: Float[Tensor, "batch time width"], distance: int
+    ) -> Float[Tensor, "batch time width"]:
+        """`x`, what stands `distance` tokens before each, with zeros where that is another text."""
+        if self.segments is None:
+            return x
+        return x * (self.positions >= distance)[..., None]
+
+    def refuse_several(self, layer: str) -> None:
+        """For layers that carry a state from token to token: raises `InputError` if there is a row of
+        several texts. (Padding after a text does it no harm.)"""
+        if self.segments is None:
+            return
+        if (self.segments != self.segments[:, :1]).logical_and(self.segments >= 0).any():
+            raise InputError(
+                f"{layer} carries its state from one token to the next, over the border of texts",
+                "several texts in one row", "put one text in each row (pack = false)",
+            )  # fmt: skip

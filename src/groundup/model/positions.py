@@ -75,8 +75,10 @@ class Rotary(nn.Module):
         self.register_buffer("frequency", frequency.float(), persistent=False)
         self.factor = factor
 
-    def turn(self, positions: Int[Tensor, "*batch time"], end: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for `positions`, the last of which is before `end`."""
+    def turn(
+        self, positions: Int[Tensor, "*batch time"], lengths: Int[Tensor, "batch time"] | int
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for `positions` in texts of these `lengths`."""
         return self._turn(positions, self.frequency)
 
     def _turn(self, positions: Tensor, frequency: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,8 +116,11 @@ class LongRotary(Rotary):
         self.register_buffer("long_frequency", long.float(), persistent=False)
         self.original = original
 
-    def turn(self, positions: Int[Tensor, "*batch time"], end: int) -> tuple[Tensor, Tensor]:
-        return self._turn(positions, self.long_frequency if end > self.original else self.frequency)
+    def turn(
+        self, positions: Int[Tensor, "*batch time"], lengths: Int[Tensor, "batch time"] | int
+    ) -> tuple[Tensor, Tensor]:
+        is_long = torch.as_tensor(lengths, device=positions.device)[..., None] > self.original
+        return self._turn(positions, torch.where(is_long, self.long_frequency, self.frequency))
 
 
 class NoRotation(nn.Module):

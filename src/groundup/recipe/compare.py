@@ -143,13 +143,15 @@ def _train(
         before, run = run, _run_directory(out, name, seed)
         if before and not run.ledger.exists():
             _take_text(before, run)
-        finished = run_recipe(_with_seed(recipes[name], seed), run.path, _WithinRun(watcher))
-        if finished.summary.val_bits_per_byte is None:
+        summary = run_recipe(
+            _with_seed(recipes[name], seed), run.path, _WithinRun(watcher)
+        ).pretrained
+        if summary is None or summary.val_bits_per_byte is None:
             raise InputError(
                 "the text is too short to keep a part for validation: nothing can be compared",
                 str(run.path), "give more text, or files with --data.validation",
             )  # fmt: skip
-        summaries[name].append(finished.summary)
+        summaries[name].append(summary)
     return {
         name: Trained(recipe, _config(recipe, _run_directory(out, name, 0)), summaries[name])
         for name, recipe in recipes.items()

@@ -35,9 +35,19 @@ class RunDirectory:
         return self.path / "pretrain"
 
     @property
-    def model(self) -> Path:
-        """The model directory."""
+    def pretrained(self) -> Path:
+        """The model directory that pretraining writes."""
         return self.pretrain / "model"
+
+    @property
+    def finetune(self) -> Path:
+        """`checkpoints/`, `metrics.jsonl`, `summary.json`, the adapter and the tuned model."""
+        return self.path / "finetune"
+
+    @property
+    def tuned(self) -> Path:
+        """The model directory that tuning writes."""
+        return self.finetune / "model"
 
     @property
     def scores(self) -> Path:

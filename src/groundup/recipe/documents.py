@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.cleaning.clean import clean
-from groundup.cleaning.leaks import find_leaks
+from groundup.cleaning.leaks import find_leaks, without_leaks
 from groundup.cleaning.personal import Personal
 from groundup.cleaning.step import Record
 from groundup.data.corpus import CorpusWriter, read_corpus
@@ -19,6 +19,7 @@ from groundup.data.survey import Survey
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory
 from groundup.recipe.directory import RunDirectory
+from groundup.recipe.finetune.held_out import held_out, held_out_key
 from groundup.recipe.schema import DataConfig, Recipe, SourceConfig
 from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
@@ -27,6 +28,7 @@ from groundup.sources.read import Piece, read_pieces
 from groundup.world.documents import training_documents
 
 VALIDATION = "validation"
+HELD_OUT = "held out"
 WORLD = "world"
 TEXT = "text"
 # Settings of the data that decide later stages only.
@@ -41,6 +43,7 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
         named |= {VALIDATION: recipe.data.validation, "against": recipe.data.against}
         return {
             "settings": recipe.data.model_dump(exclude=LATER),
+            "held_out": held_out_key(recipe),
             "text": {name: fingerprint(paths) for name, paths in named.items() if paths},
             # The world's documents come from our own code.
             "world": version("groundup"),
@@ -50,16 +53,22 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
         "data",
         "Reading every document, cleaning it as the recipe says, and writing down what was found.",
         inputs,
-        lambda watcher: build_corpus(recipe.data, run.corpus, watcher),
+        lambda watcher: build_corpus(recipe.data, run.corpus, watcher, held_out(recipe)),
         run.corpus / "corpus.json",
     )
 
 
-def build_corpus(data: DataConfig, directory: Path, watcher: Watcher) -> None:
+def build_corpus(
+    data: DataConfig, directory: Path, watcher: Watcher, held_out: Sequence[Piece] = ()
+) -> None:
     """Write the clean documents of every source, and of the validation files if there are any, and
-    `corpus.json`: what went in and what each cleaning step did."""
+    `corpus.json`: what went in and what each cleaning step did. What stands in the rows `held_out`
+    is left out."""
     done = 0
     pieces, records = clean(documents(data), data.clean)
+    if held_out:
+        records.append(Record(HELD_OUT))
+        pieces = without_leaks(pieces, held_out, records[-1])
     survey = Survey()
     if not data.is_world:
         pieces = survey.watch(pieces)

@@ -23,7 +23,8 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
         texts = {path: fingerprint([path]) for path in recipe.evaluate.text}
         stride = recipe.evaluate.stride
-        return {"model": weights_checksum(run.model), "text": texts, "stride": stride}
+        checksum = weights_checksum(last_model(recipe, run))
+        return {"model": checksum, "text": texts, "stride": stride}
 
     return Stage(
         "evaluate",
@@ -34,11 +35,16 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     )
 
 
+def last_model(recipe: Recipe, run: RunDirectory) -> Path:
+    """The model directory that a recipe builds last."""
+    return run.tuned if recipe.finetune.objective else run.pretrained
+
+
 def evaluate(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     """Score the model on each text and write `scores.json`."""
     scores: dict[str, Any] = {}
     if recipe.evaluate.text:
-        subject = LocalModel(*load(run.model), progress=watcher.advanced)
+        subject = LocalModel(*load(last_model(recipe, run)), progress=watcher.advanced)
         for path in recipe.evaluate.text:
             scores[path] = asdict(score_text(subject, [path], recipe.evaluate.stride))
     with atomic_file(run.scores) as file:

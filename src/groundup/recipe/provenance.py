@@ -7,22 +7,23 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import read_index
-from groundup.recipe.pretrain import Summary
-from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.recipe.finished import Finished
+from groundup.weights.directory import load_tokenizer
 
 PACKAGE = Path(__file__).parent.parent
 LIBRARIES = ("torch", "numpy", "tiktoken", "safetensors")
 
 
-def provenance(run: RunDirectory, summary: Summary) -> list[tuple[str, str]]:
-    """(what, which) of text, tokenizer, code, libraries and machine."""
-    sources = read_index(run.corpus)["sources"]
+def provenance(finished: Finished) -> list[tuple[str, str]]:
+    """(what, which) of text, tokenizer, models, code, libraries and machine."""
+    run, pretrained, tuned = finished.run, finished.pretrained, finished.tuned
+    sources = read_index(run.corpus)["sources"] if pretrained else {}
     return [
         *((f"text: {name}", str(source["checksum"])) for name, source in sources.items()),
-        ("tokenizer", Tokenizer.load(run.tokenizer).fingerprint),
-        ("model", summary.model_checksum),
+        ("tokenizer", load_tokenizer(finished.model).fingerprint),
+        *([("pretrained model", pretrained.model_checksum)] if pretrained else []),
+        *([("tuned model", tuned.model_checksum)] if tuned else []),
         ("groundup", f"{version('groundup')}, code {code_checksum()}{_commit()}"),
         ("Python", platform.python_version()),
         *((name, version(name)) for name in LIBRARIES),

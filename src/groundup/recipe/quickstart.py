@@ -10,7 +10,8 @@ import numpy as np
 from groundup.evaluate.questions import Reply, answered_exactly, ask
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.run import Finished, run_recipe
+from groundup.recipe.finished import Finished
+from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import Recipe, merge, parse_recipe, read_recipe
 from groundup.recipe.watch import Watcher
 from groundup.tokenizer.tokenizer import Tokenizer

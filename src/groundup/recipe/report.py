@@ -7,6 +7,8 @@ from groundup.evaluate.language import TextScore
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import read_index
+from groundup.recipe.finetune.stage import TuneSummary
+from groundup.recipe.finished import Finished
 from groundup.recipe.pretrain import Summary
 from groundup.recipe.provenance import provenance
 from groundup.recipe.schema import Recipe, ReportConfig
@@ -18,25 +20,16 @@ JOULES_PER_KWH = 3.6e6
 LONGEST_SHOWN = 40
 
 
-def write_report(
-    recipe: Recipe,
-    run: RunDirectory,
-    records: dict[str, Record],
-    summary: Summary,
-    scores: dict[str, TextScore],
-) -> None:
+def write_report(recipe: Recipe, finished: Finished) -> None:
     """Write the report of a finished run."""
-    rows = read_metrics(run.pretrain / "metrics.jsonl")
+    run, pretrained, tuned = finished.run, finished.pretrained, finished.tuned
     parts = [
-        *_result(summary, scores),
-        *_data(read_index(run.corpus), summary),
-        *_tokenizer(run),
-        page.heading("Loss"),
-        page.figure(lambda axes: _draw_losses(axes, rows)),
-        *_evaluations([row for row in rows if "sample" in row]),
-        *_costs(records, recipe.report),
+        *(_pretraining(run, pretrained) if pretrained else []),
+        *(_tuning(run, tuned) if tuned else []),
+        *_scores(finished.scores),
+        *_costs(finished.records, recipe.report),
         page.heading("Which text and code made this model"),
-        page.table(["what", "which"], provenance(run, summary)),
+        page.table(["what", "which"], provenance(finished)),
         page.heading("Settings"),
         page.preformatted(recipe.model_dump_json(indent=2)),
     ]
@@ -44,7 +37,39 @@ def write_report(
         file.write(page.page(f"Run {run.path.name}", parts))
 
 
-def _result(summary: Summary, scores: dict[str, TextScore]) -> list[str]:
+def _pretraining(run: RunDirectory, summary: Summary) -> list[str]:
+    rows = read_metrics(run.pretrain / "metrics.jsonl")
+    return [
+        *_result(summary),
+        *_data(read_index(run.corpus), summary),
+        *_tokenizer(run),
+        page.heading("Loss"),
+        page.figure(lambda axes: _draw_losses(axes, rows)),
+        *_evaluations([row for row in rows if "sample" in row]),
+    ]
+
+
+def _tuning(run: RunDirectory, summary: TuneSummary) -> list[str]:
+    """What the tuning came to, and what it left out."""
+    rows = read_metrics(run.finetune / "metrics.jsonl")
+    share = summary.trainable_parameters / summary.parameters
+    figures = [
+        ["objective", summary.objective],
+        ["trained parameters", f"{summary.trainable_parameters:,} of {summary.parameters:,} ({share:.1%})"],
+        ["steps", f"{summary.steps:,}"],
+        ["seconds of training", f"{summary.seconds:.1f}"],
+        *([name.replace("_", " "), value] for name, value in summary.figures.items()
+          if not isinstance(value, list | dict)),
+    ]  # fmt: skip
+    return [
+        page.heading("The job"),
+        page.table(["what", "how much"], figures),
+        *map(page.paragraph, summary.notes),
+        page.figure(lambda axes: _draw_losses(axes, rows)),
+    ]
+
+
+def _result(summary: Summary) -> list[str]:
     figures = [
         ["parameters", f"{summary.parameters:,}"],
         ["steps", f"{summary.steps:,}"],
@@ -53,20 +78,21 @@ def _result(summary: Summary, scores: dict[str, TextScore]) -> list[str]:
         ["validation loss (nats per token)", _number(summary.val_loss)],
         ["validation bits per byte", _number(summary.val_bits_per_byte)],
     ]
-    parts = [page.heading("The model"), page.table(["what", "how much"], figures)]
-    if scores:
-        rows = [
-            [
-                path,
-                _number(score.bits_per_byte),
-                str(score.bits_per_byte_interval),
-                _number(score.perplexity),
-            ]
-            for path, score in scores.items()
+    return [page.heading("The model"), page.table(["what", "how much"], figures)]
+
+
+def _scores(scores: dict[str, TextScore]) -> list[str]:
+    rows = [
+        [
+            path,
+            _number(score.bits_per_byte),
+            str(score.bits_per_byte_interval),
+            _number(score.perplexity),
         ]
-        parts.append(page.heading("On other texts", 3))
-        parts.append(page.table(["text", "bits per byte", "95 % interval", "perplexity"], rows))
-    return parts
+        for path, score in scores.items()
+    ]
+    header = ["text", "bits per byte", "95 % interval", "perplexity"]
+    return [page.heading("On other texts"), page.table(header, rows)] if rows else []
 
 
 def _data(index: dict[str, Any], summary: Summary) -> list[str]:

@@ -1,4 +1,5 @@
-"""A recipe carried out in a run directory: data → tokenizer → encode → pretrain → evaluate.
+"""A recipe carried out in a run directory: data → tokenizer → encode → pretrain → finetune → evaluate.
+A recipe that tunes a model of somebody's begins with finetune; one that tunes nothing leaves it out.
 
 What is finished is not done again, what is broken off goes on, and what has changed is done anew with
 all that depends on it.
@@ -6,49 +7,33 @@ all that depends on it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
 from groundup.errors import GroundupError
-from groundup.evaluate.language import TextScore
 from groundup.files import disk_errors
-from groundup.model.gpt import GPT
 from groundup.recipe import documents, encode, evaluate, pretrain
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.pretrain import Summary
+from groundup.recipe.evaluate import last_model
+from groundup.recipe.finetune import stage as finetune
+from groundup.recipe.finished import Finished
 from groundup.recipe.report import write_report
 from groundup.recipe.schema import Recipe, write_recipe
-from groundup.recipe.stages import Ledger, Record, Stage, carry_out
+from groundup.recipe.stages import Ledger, Stage, carry_out
 from groundup.recipe.watch import Watcher
-from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights.directory import load
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run has made."""
-
-    run: RunDirectory
-    records: dict[str, Record]
-    summary: Summary
-    scores: dict[str, TextScore]
-
-    def load(self) -> tuple[GPT, Tokenizer]:
-        """The model, ready for use."""
-        return load(self.run.model)
 
 
 def stages(recipe: Recipe, run: RunDirectory) -> list[Stage]:
     """The stages of a recipe, in their order."""
-    return [
+    pretraining = [
         documents.stage(recipe, run),
         encode.tokenizer_stage(recipe, run),
         encode.encode_stage(recipe, run),
         pretrain.stage(recipe, run),
-        evaluate.stage(recipe, run),
     ]
+    tuning = [finetune.stage(recipe, run)] if recipe.finetune.objective else []
+    return [*(pretraining if recipe.pretrains else []), *tuning, evaluate.stage(recipe, run)]
 
 
 def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True) -> Finished:
@@ -61,14 +46,19 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
     run = RunDirectory(out)
     with alone_in(out):
         ledger = Ledger(run.ledger)
-        for stage in stages(recipe, run):
+        for number, stage in enumerate(stages(recipe, run)):
             carry_out(stage, ledger, watcher, rebuild)
-            if stage.name == "data":
+            if number == 0:
                 write_recipe(recipe, run.recipe)
         finished = Finished(
-            run, ledger.records, pretrain.read_summary(run.pretrain), evaluate.read_scores(run)
+            run,
+            last_model(recipe, run),
+            ledger.records,
+            pretrain.read_summary(run.pretrain) if recipe.pretrains else None,
+            finetune.read_summary(run) if recipe.finetune.objective else None,
+            evaluate.read_scores(run),
         )
-        write_report(recipe, run, finished.records, finished.summary, finished.scores)
+        write_report(recipe, finished)
     return finished
 
 

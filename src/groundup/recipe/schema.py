@@ -23,6 +23,11 @@ from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.settings import FieldsOf, Settings, called
 from groundup.train.config import TrainConfig
+from groundup.tune.classify import ClassifyConfig
+from groundup.tune.config import AdapterConfig, TuneTrainConfig
+from groundup.tune.instruct import InstructConfig
+from groundup.tune.prefer import PreferConfig
+from groundup.tune.reason import ReasonConfig
 
 _PACKAGE = Path(__file__).parent.parent
 # Inside an installed package, or in the repository of an editable one.
@@ -72,6 +77,10 @@ class DataConfig(Settings):
     """Without `paths`: so many documents of the sample world."""
     package: str | None = None
     """Without `paths`: the Markdown files of an installed Python package."""
+
+    hold_out: bool = True
+    """Leave out what stands, exactly or nearly, in the rows that the tuning keeps for validation and
+    test: what is measured on them would else be memory."""
 
     @property
     def is_world(self) -> bool:
@@ -131,6 +140,38 @@ class PretrainConfig(Settings):
         return preset(self.preset, **{"vocab_size": vocab_size, **self.model})
 
 
+class FinetuneConfig(Settings):
+    """The job that the model is given."""
+
+    objective: Literal["classify", "instruct", "prefer", "reason"] | None = None
+    """A label for a text; answers to instructions; of two answers the better one; answers that can be
+    checked. None: the pretrained model is the end."""
+    model: str | None = None
+    """The model to tune, instead of pretraining one: a model directory, a .gguf file or a hub id."""
+    data: list[str] = []
+    """Files of rows; default: those of `data.paths`, or the sample world."""
+    epochs: PositiveFloat = 3.0
+    """How often the rows are gone through, where `train.steps` does not say how long."""
+    lora: AdapterConfig = AdapterConfig()
+    """An adapter that trains instead of the model."""
+    base_bits: Literal[32, 8, 4] = 32
+    """Below 32: the frozen model under an adapter is held in so many bits a weight (QLoRA, Dettmers et
+    al. 2023)."""
+    classify: ClassifyConfig = ClassifyConfig()
+    instruct: InstructConfig = InstructConfig()
+    prefer: PreferConfig = PreferConfig()
+    reason: ReasonConfig = ReasonConfig()
+    train: TuneTrainConfig = TuneTrainConfig()
+    """How long, how fast, with what."""
+
+    @property
+    def kind(self) -> str:
+        """The objective, where there is one."""
+        if self.objective is None:
+            raise InputError("this recipe tunes nothing", "finetune.objective")
+        return self.objective
+
+
 class EvaluateConfig(Settings):
     """What the finished model is measured on, beside its validation text."""
 
@@ -156,8 +197,14 @@ class Recipe(Settings):
     data: DataConfig = DataConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pretrain: PretrainConfig = PretrainConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
+
+    @property
+    def pretrains(self) -> bool:
+        """False where a model of somebody's is tuned, and nothing else is trained."""
+        return self.finetune.model is None
 
 
 def read_recipe(name: str, overrides: dict[str, Any]) -> Recipe:

@@ -23,18 +23,20 @@ from groundup.model.cost import (
     training_flops_per_token,
 )
 from groundup.model.gpt import GPT
+from groundup.model.lora import count_parameters
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import WORLD, documents, source_bytes
+from groundup.recipe.finetune.stage import prepare, settings_of
 from groundup.recipe.pretrain import SAMPLE_TOKENS, model_config
 from groundup.recipe.schema import DataConfig, Recipe
 from groundup.sources.read import read_pieces
 from groundup.sources.source import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.config import TrainConfig
-from groundup.train.loop import start_run, train
+from groundup.train.loop import Batches, start_run, train
 from groundup.train.memory import AVERAGES
 from groundup.train.metrics import matrix_peak
-from groundup.train.objectives import next_token
+from groundup.train.objectives import Objective, next_token
 from groundup.weights.directory import load_tokenizer
 from groundup.world.documents import spaced
 
@@ -62,7 +64,7 @@ class Trial:
         """Seconds and bytes of disk that a stage will take."""
         stages: dict[str, Callable[[], tuple[float, int]]] = {
             "data": self._data, "tokenizer": self._tokenizer, "encode": self._encode,
-            "pretrain": self._pretrain, "evaluate": self._evaluate,
+            "pretrain": self._pretrain, "finetune": self._finetune, "evaluate": self._evaluate,
         }  # fmt: skip
         return stages[name]()
 
@@ -195,6 +197,27 @@ class Trial:
         )
         return seconds, self.model_disk()
 
+    def _finetune(self) -> tuple[float, int]:
+        """The rows are read and the first steps taken, with the model that is there; or with one of its
+        size, where it is yet to be trained."""
+        began = time.perf_counter()
+        is_there = self.recipe.finetune.model or self.run.pretrained.is_dir()
+        source = None if is_there else (self.model, self.tokenizer)
+        tuning = prepare(self.recipe, self.run, source)
+        config = settings_of(self.recipe.finetune, tuning)
+        read = time.perf_counter()
+        step = step_seconds(
+            tuning.model, config, TRAINING_SECONDS, tuning.batches, tuning.objective
+        )
+        tried = time.perf_counter()
+        tuning.finish()
+        evaluation = time.perf_counter() - tried
+        evaluations = config.steps // config.eval_every + 2
+        sizes = count_parameters(tuning.model)
+        checkpoint = FLOAT * sizes.trainable * (1 + AVERAGES[config.optimizer])
+        disk = checkpoint * (config.keep_checkpoints + 1) + FLOAT * sizes.all
+        return read - began + config.steps * step + evaluations * evaluation, disk
+
     @cached_property
     def reckoned_flops(self) -> float | None:
         """FLOP/s to reckon with where a single step would take longer than a trial may."""
@@ -245,19 +268,27 @@ class Trial:
         return tokens * looked_at * self._seconds_per_scored_token, 0
 
 
-def step_seconds(model: GPT, config: TrainConfig, seconds: float) -> float:
-    """The time of a training step once it runs smoothly, from as many as `seconds` allow."""
-    batch = _random_windows(model.config, config.micro_batch)
+def step_seconds(
+    model: GPT,
+    config: TrainConfig,
+    seconds: float,
+    batches: Batches | None = None,
+    objective: Objective = next_token,
+) -> float:
+    """The time of a training step once it runs smoothly, from as many as `seconds` allow; `batches` are
+    random windows unless given."""
+    windows = _random_windows(model.config, config.micro_batch)
+    batches = batches or (lambda n: windows)
     limits = {
         "steps": 3, "minutes": None, "schedule": "wsd", "warmup": 0.0, "learning_rate": 1e-6,
     }  # fmt: skip
     run = start_run(model, config.model_copy(update=limits))
-    train(run, lambda n: batch, next_token)
+    train(run, batches, objective)
     run.config = run.config.model_copy(
         update={"steps": 10_000, "minutes": (run.state.seconds + seconds) / 60}
     )
     before = run.state.step, run.state.seconds
-    train(run, lambda n: batch, next_token)
+    train(run, batches, objective)
     return (run.state.seconds - before[1]) / (run.state.step - before[0])
 
 

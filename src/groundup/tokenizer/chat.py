@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from jinja2 import Template, TemplateError
 from jinja2.ext import Extension, loopcontrols
-from jinja2.nodes import Node, Scope
+from jinja2.nodes import Node, Output, Scope, TemplateData
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -43,12 +44,27 @@ def render_chat(
     `special_tokens` are names a template may use, such as `eos_token`. Templates run in Jinja's
     sandbox: they come with downloaded models.
     """
+    marked = render_marked(template, messages, add_generation_prompt, special_tokens, tools)
+    return unmarked(marked).text
+
+
+def render_marked(
+    template: str,
+    messages: Sequence[Message],
+    add_generation_prompt: bool = False,
+    special_tokens: Mapping[str, Any] | None = None,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    now: datetime | None = None,
+) -> str:
+    """`render_chat` with the marks that are in the messages, and with those that a `generation` block
+    puts round what it writes. `now` is the time that the template is told."""
     try:
         return _compiled(template).render(
             messages=list(messages),
             tools=None if tools is None else list(tools),
             documents=None,
             add_generation_prompt=add_generation_prompt,
+            strftime_now=(now or datetime.now()).strftime,
             **(special_tokens or {}),
         )
     except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
@@ -66,21 +82,20 @@ def _compiled(template: str) -> Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _GenerationBlock]
     )
     environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     environment.filters["tojson"] = _to_json
     return environment.from_string(template)
 
 
 class _GenerationBlock(Extension):
-    """`{% generation %}` … `{% endgeneration %}` marks what the model itself says; in the text it
-    changes nothing."""
+    """`{% generation %}` … `{% endgeneration %}` stands round what the model itself says."""
 
     tags = {"generation"}
 
-    def parse(self, parser: Parser) -> Node:
+    def parse(self, parser: Parser) -> list[Node]:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return Scope(body).set_lineno(line)
+        opened, closed = (Output([TemplateData(mark)]).set_lineno(line) for mark in SPOKEN)
+        return [opened, Scope(body).set_lineno(line), closed]
 
 
 def _refuse(message: str) -> None:
@@ -92,16 +107,20 @@ def _to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 
-# Around what a user wrote; two of Unicode's characters that are for a program's own use.
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+# Marks in a rendered conversation: characters of Unicode that are for a program's own use.
+QUOTED = "\ufdd0", "\ufdd1"
+"""Round a special token that a user wrote."""
+SPOKEN = "\ufdd2", "\ufdd3"
+"""Round what the assistant says."""
+MARKS = re.compile(f"[{''.join((*QUOTED, *SPOKEN))}]")
 
 
 def quoted(message: Any, special_tokens: re.Pattern[str] | None) -> Any:
     """A message with marks around each special token in its texts: what a user wrote can then be told
     from what the template wrote. Other text is as it was, since templates look into it."""
     if isinstance(message, str):
-        text = message.replace(_OPEN, "").replace(_CLOSE, "")
-        return special_tokens.sub(rf"{_OPEN}\g<0>{_CLOSE}", text) if special_tokens else text
+        text = MARKS.sub("", message)
+        return special_tokens.sub(r"\g<0>".join(QUOTED), text) if special_tokens else text
     if isinstance(message, Mapping):
         return {name: quoted(value, special_tokens) for name, value in message.items()}
     if isinstance(message, (list, tuple)):
@@ -109,8 +128,34 @@ def quoted(message: Any, special_tokens: re.Pattern[str] | None) -> Any:
     return message
 
 
-def unquoted(text: str) -> list[str]:
-    """The parts of a rendered conversation: the template's text and, every second one, a special
-    token that stood inside a message. Marks that a template tore apart are dropped."""
-    parts = re.split(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}", text)
-    return [part.replace(_OPEN, "").replace(_CLOSE, "") for part in parts]
+Ranges = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A rendered conversation without its marks, and where they were."""
+
+    text: str
+    quoted: Ranges
+    """What users wrote that looks like special tokens."""
+    spoken: Ranges
+    """What the assistant says."""
+
+
+def unmarked(text: str) -> Marked:
+    """Takes the marks out of a rendered conversation. Those that a template tore apart are dropped."""
+    found: dict[tuple[str, str], Ranges] = {QUOTED: [], SPOKEN: []}
+    opened: dict[tuple[str, str], int] = {}
+    for mark, at in mark_places(text):
+        kind = QUOTED if mark in QUOTED else SPOKEN
+        if mark == kind[0]:
+            opened[kind] = at
+        elif kind in opened:
+            found[kind].append((opened.pop(kind), at))
+    return Marked(MARKS.sub("", text), found[QUOTED], found[SPOKEN])
+
+
+def mark_places(text: str) -> Iterator[tuple[str, int]]:
+    """Each mark in a text, and its place when all of them are taken out."""
+    for number, match in enumerate(MARKS.finditer(text)):
+        yield match[0], match.start() - number

@@ -3,18 +3,29 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from groundup.errors import InputError, no_such
 from groundup.files import atomic_file
 from groundup.sources.read import read_pieces
-from groundup.tokenizer.chat import DEFAULT_TEMPLATE, Message, quoted, render_chat, unquoted
+from groundup.tokenizer.chat import (
+    DEFAULT_TEMPLATE,
+    Marked,
+    Message,
+    Ranges,
+    quoted,
+    render_marked,
+    unmarked,
+)
 from groundup.tokenizer.files import Files, read_files, read_vocabulary
 from groundup.tokenizer.framing import END_OF_TEXT, END_TOKENS, Framing, read_framing
 from groundup.tokenizer.learn import learn_bpe, learn_characters
 from groundup.tokenizer.saving import description, files_to_save
 from groundup.tokenizer.stream import StreamDecoder
+from groundup.tokenizer.templates import SAMPLE, needed_tokens, read_template
+from groundup.tokenizer.turns import gaps, mark_turns
 from groundup.tokenizer.vocabulary import Vocabulary, keeps_to_words
 
 Kind = Literal["bpe", "byte", "character"]
@@ -115,13 +126,28 @@ class Tokenizer:
         """`load`, from the contents of files by their names; messages say they are at `where`."""
         source = read_vocabulary(files, where)
         framing = read_framing(files, source, where)
-        vocabulary, special = source.vocabulary, source.special_tokens
-        if wanted := [token for token in special_tokens or () if token not in special]:
-            known = {text: id_ for id_, text in vocabulary.tokens.items()}
-            for token in wanted:
-                new = max([*vocabulary.tokens, *special.values()]) + 1
-                special[token] = known.get(token.encode(), new)
+        vocabulary = source.vocabulary
+        special = _with_special(vocabulary, source.special_tokens, special_tokens or ())
         return cls(vocabulary, special, framing.templates.get("default"), framing)
+
+    def with_template(self, template: str | Path) -> "Tokenizer":
+        """This tokenizer with another chat template: a name in `TEMPLATES`, or a file of Jinja.
+
+        Special tokens that the template needs and the vocabulary lacks get the next ids; if there are
+        more ids then than the model has rows, it must grow (`weights.vocabulary.fitted`). Raises
+        `InputError` for an unknown name, and for a template that does not render or does not let
+        turns be seen (see `mark_turns`)."""
+        chosen = read_template(template)
+        names = self._named_tokens()
+        needs_end = "eos_token" in chosen and not names["eos_token"]
+        wanted = [*([END_OF_TEXT] if needs_end else []), *needed_tokens(chosen, names)]
+        special = _with_special(self.vocabulary, self.special_tokens, wanted)
+        changed = Tokenizer(self.vocabulary, special, chosen, self.framing)
+        ids, spoken = changed.encode_turns(SAMPLE[1:])
+        last = [id_ for id_, is_spoken in zip(ids, spoken, strict=True) if is_spoken][-1]
+        if last in special.values() and last not in changed.end_ids:
+            changed.framing = replace(self.framing, end_ids=(*self.framing.end_ids, last))
+        return changed
 
     def save(self, directory: str | Path) -> None:
         """Write its `files`."""
@@ -239,23 +265,81 @@ class Tokenizer:
         """The ids of a conversation in the model's chat template, `tools` being JSON schemas of
         functions that it may call. Special tokens count only where the template wrote them: nobody
         can end their turn and speak for another."""
-        templates = self.framing.templates
-        template = templates.get("tool_use", self.chat_template) if tools else self.chat_template
-        if template is None:
+        template = self.framing.templates.get("tool_use") if tools else None
+        quotes = [quoted(message, self._special) for message in messages]
+        text = render_marked(
+            template or self._template(), quotes, add_generation_prompt, self._named_tokens(), tools
+        )
+        return self._encode_marked(unmarked(text))[0]
+
+    def encode_turns(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
+        """The ids of a conversation, those of `encode_chat`, and which of them are the assistant's own:
+        what it must say itself after the prompt that it is given, to the end token of its turn. (A
+        token in which its words and the template's meet is its own.)
+
+        Raises `InputError` for a template that does not let this be seen: see `mark_turns`."""
+        names = self._named_tokens()
+        return self._encode_marked(mark_turns(self._template(), messages, self._special, names))
+
+    def _template(self) -> str:
+        if self.chat_template is None:
             raise InputError(
                 "this tokenizer has no chat template", "tokenizer_config.json",
-                "use plain generation, or a model that was tuned for conversations",
+                "use plain generation, give it a template, or take a model that was tuned for "
+                "conversations",
             )  # fmt: skip
-        quotes = [quoted(message, self._special) for message in messages]
-        text = render_chat(template, quotes, add_generation_prompt, self._named_tokens(), tools)
-        parts: list[str | int] = []
-        for i, part in enumerate(unquoted(text)):
-            for written in self._split(part) if i % 2 == 0 else [part]:
-                if isinstance(written, str) and parts and isinstance(parts[-1], str):
-                    parts[-1] += written
-                else:
-                    parts.append(written)
-        return self._encode_parts(parts)
+        return self.chat_template
+
+    def _encode_marked(self, chat: Marked) -> tuple[list[int], list[bool]]:
+        """The ids of a rendered conversation, and whether each holds some of what is spoken."""
+        ids: list[int] = []
+        spoken: list[bool] = []
+        begins = True
+        for start, end, special in self._marked_parts(chat):
+            inside = [(max(a, start) - start, min(b, end) - start) for a, b in chat.spoken]
+            inside = [(a, b) for a, b in inside if a < b]
+            if special is not None:
+                ids.append(special)
+                spoken.append(bool(inside))
+                begins = self.vocabulary.begins_anew
+            else:
+                new = self.vocabulary.encode(chat.text[start:end], begins)
+                ids += new
+                spoken += self._spoken_in(chat.text[start:end], new, begins, inside)
+                begins = False
+        return ids, spoken
+
+    def _marked_parts(self, chat: Marked) -> Iterator[tuple[int, int, int | None]]:
+        """Where the special tokens that the template wrote stand, each with its id, and the texts
+        between them."""
+        end = 0
+        for first, last in gaps(chat.quoted, len(chat.text)):
+            for match in self._special.finditer(chat.text, first, last) if self._special else ():
+                if match.start() > end:
+                    yield end, match.start(), None
+                end = match.end()
+                yield match.start(), end, self.special_tokens[match[match.lastindex or 0]]
+        if end < len(chat.text):
+            yield end, len(chat.text), None
+
+    def _spoken_in(
+        self, text: str, ids: Sequence[int], begins: bool, inside: Ranges
+    ) -> Iterator[bool]:
+        """Whether each of the `ids` of a text holds some of what is `inside`, which is counted in
+        characters: how many bytes stand before a character, the ids of the text up to it say."""
+
+        def size(ids: Iterable[int]) -> int:
+            return sum(len(self._bytes[id_]) for id_ in ids)
+
+        def bytes_before(cut: int) -> int:
+            return size(ids if cut == len(text) else self.vocabulary.encode(text[:cut], begins))
+
+        spans = [(bytes_before(first), bytes_before(last)) for first, last in inside]
+        start = 0
+        for id_ in ids:
+            end = start + size([id_])
+            yield any(start < last and first < end for first, last in spans)
+            start = end
 
     def _named_tokens(self) -> dict[str, Any]:
         eos = END_OF_TEXT if END_OF_TEXT in self.special_tokens else ""
@@ -292,6 +376,20 @@ class Tokenizer:
         if shown:
             shown[-1] += decoder.flush()
         return shown
+
+
+def _with_special(
+    vocabulary: Vocabulary, special_tokens: Mapping[str, int], wanted: Iterable[str]
+) -> dict[str, int]:
+    """`special_tokens` and those `wanted` besides: under the ids that the vocabulary has for their
+    texts, else under the next ones."""
+    special = dict(special_tokens)
+    if missing := [token for token in wanted if token not in special]:
+        known = {text: id_ for id_, text in vocabulary.tokens.items()}
+        for token in missing:
+            new = max([*vocabulary.tokens, *special.values()]) + 1
+            special[token] = known.get(token.encode(), new)
+    return special
 
 
 def _pattern(

@@ -1,8 +1,10 @@
 """Resumable training state: everything the next step depends on, written so that nothing is lost.
 
-A checkpoint is a folder `step-00001000/` of `model.safetensors`, `optimizer.pt` (optimisers and
-random state, read with `weights_only`) and `state.json` (where training stands, and the checksum of
-the other two). It is not what a user loads: that is a model directory (`groundup.weights`).
+A checkpoint is a folder `step-00001000/` of `model.safetensors` (what is trained; what is frozen, as
+the base of adapters is, comes again from the model that training began with), `optimizer.pt`
+(optimisers and random state, read with `weights_only`) and `state.json` (where training stands, and
+the checksum of the other two). It is not what a user loads: that is a model directory
+(`groundup.weights`).
 """
 
 import hashlib
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory
@@ -43,7 +46,7 @@ def save_checkpoint(
     """Write the checkpoint of this step under `directory`; only the newest `keep` stay."""
     path = directory / f"step-{state.step:08d}"
     with atomic_directory(path) as folder:
-        weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
+        weights = {name: p.detach().contiguous() for name, p in _trained(model).items()}
         save_file(weights, folder / FILES[0])
         kept = {
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -68,7 +71,8 @@ def load_checkpoint(
     """Put a checkpoint's state into `model` and `optimizers` and return where it stands.
 
     Raises `CorruptFileError` for a cut or changed file and `InputError` where `identity` (what
-    decides the course of training: settings, model and data) is not the one it was saved under.
+    decides the course of training: settings, model and data) is not the one it was saved under, or
+    other parameters of `model` are trained than were then.
     """
     described = verify_checkpoint(path)
     if described["identity"] != identity:
@@ -77,16 +81,25 @@ def load_checkpoint(
             str(path),
             "resume with the settings it began with, or choose a new --out",
         )
-    parameters = dict(model.named_parameters())
+    parameters, saved = _trained(model), load_file(path / FILES[0])
+    if {n: p.shape for n, p in parameters.items()} != {n: t.shape for n, t in saved.items()}:
+        raise InputError(
+            "this checkpoint holds other parameters than are trained now", str(path),
+            "freeze, or put adapters on, what was frozen or had adapters then",
+        )  # fmt: skip
     with torch.no_grad():
-        for name, tensor in load_file(path / FILES[0]).items():
+        for name, tensor in saved.items():
             parameters[name].copy_(tensor)
     kept = torch.load(path / FILES[1], weights_only=True)
-    for optimizer, saved in zip(optimizers, kept["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
+    for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
     torch.set_rng_state(kept["random_state"])
     torch.cuda.set_rng_state_all(kept["gpu_random_states"])
     return TrainState(described["step"], described["tokens"], described["seconds"])
+
+
+def _trained(model: GPT) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def saved_identity(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""AdamW for vectors and tables, Muon for the matrices in between."""
+"""AdamW for vectors, tables and adapters, Muon for the matrices in between."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.model.gpt import GPT
+from groundup.model.lora import adapter_parameters
 from groundup.train.config import TrainConfig
 
 
@@ -17,17 +18,26 @@ def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimi
 
     The matrices of the blocks decay; vectors (norms, biases), embedding and head do not. With
     `muon`, the matrices of the blocks go to Muon: embedding and head are tables of vectors, one
-    per token, for which orthogonalising makes no sense (Jordan et al. 2024).
+    per token, for which orthogonalising makes no sense (Jordan et al. 2024). Nor does it for the thin
+    factors of an adapter, whose product is what matters: AdamW has them, and they decay.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    matrices = [p for name, p in named if p.ndim == 2 and name.startswith("blocks.")]
-    matrix_ids = {id(p) for p in matrices}
-    others = [p for _, p in named if id(p) not in matrix_ids]
-    plain = [{"params": others, "weight_decay": 0.0}]
-    if config.optimizer == "adamw":
-        return [_adamw([{"params": matrices, "weight_decay": config.weight_decay}, *plain], config)]
-    muon = Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay)
-    return [muon, _adamw(plain, config)]
+    adapters = adapter_parameters(model)
+    matrices, factors, others = [], [], []
+    for name, p in named:
+        is_matrix = p.ndim == 2 and name.startswith("blocks.")
+        (others if not is_matrix else factors if name in adapters else matrices).append(p)
+    by_adamw = [*factors, *(matrices if config.optimizer == "adamw" else [])]
+    groups = [
+        {"params": by_adamw, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices and config.optimizer == "muon":
+        muon = Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay)
+        optimizers.append(muon)
+    return [*optimizers, _adamw(groups, config)] if groups else optimizers
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:

@@ -19,6 +19,7 @@ from groundup.errors import GroundupError, InputError
 from groundup.files import atomic_directory, atomic_path
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.lora import absorb
 from groundup.tokenizer.files import NAMES
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import find, load, read_config, write
@@ -80,6 +81,7 @@ def convert(
     _check_place(path, out, to)
     kind = _kind(read_config(path), to)
     model, tokenizer = load(path)
+    absorb(model)
     prompts = list(probes(tokenizer, model))
     wanted = logits(model, prompts)
     with _writing(out, to) as temporary:

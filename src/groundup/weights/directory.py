@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from groundup.errors import InputError, no_such
 from groundup.files import atomic_directory, write_json
@@ -16,7 +17,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights import gguf, huggingface, llama2c
+from groundup.weights import adapters, gguf, huggingface, llama2c
 from groundup.weights.families import Family, family_for
 from groundup.weights.gguf_head import is_gguf
 
@@ -65,6 +66,12 @@ KINDS = (
         gguf.read_gguf_model,
     ),
     Kind(
+        lambda path: is_adapter(path),
+        lambda path: read_config(base_of(path)),
+        lambda path: read_tokenizer_with(path),
+        lambda path, dtype: read_adapted_model(path, dtype),
+    ),
+    Kind(
         lambda path: path.suffix == ".bin" and path.is_file(),
         llama2c.read_llama2c_config,
         llama2c.read_llama2c_tokenizer_of,
@@ -73,9 +80,12 @@ KINDS = (
 )
 
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
 def load(source: str | Path, dtype: torch.dtype = torch.float32) -> tuple[GPT, Tokenizer]:
     """The model and tokenizer of a model directory, of a Hugging Face hub id, or of a file: GGUF
-    (llama.cpp) or llama2.c's .bin.
+    (llama.cpp) or llama2.c's .bin. Of the directory of an adapter: its base, with the adapter on it.
 
     Raises `InputError` where `source` is no model or of an unsupported kind, and `CorruptFileError`
     where its weights are cut or do not fit its config.
@@ -103,7 +113,7 @@ def find(source: str | Path) -> Path:
         return path
     if path.is_dir():
         raise _no_config(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.parent.is_dir():
+    if HUB_ID.fullmatch(str(source)) and not path.parent.is_dir():
         return _download(str(source))
     if path.is_file():
         raise InputError(
@@ -116,6 +126,53 @@ def find(source: str | Path) -> Path:
         )
     siblings = (other for other in path.parent.glob("*") if other.is_dir() or _kind(other))
     raise no_such("model", path, siblings)
+
+
+# Adapters: what their files do not have is their base's.
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a path is the directory of an adapter, and of no whole model."""
+    return (path / adapters.CONFIG).is_file() and not (path / "config.json").is_file()
+
+
+def base_of(path: Path) -> Path:
+    """The model that an adapter was trained on. Nothing is downloaded for it."""
+    name, where = adapters.read_peft_config(path).base_model_name_or_path, path / adapters.CONFIG
+    base = _local(name or "")
+    if base is None or is_adapter(base):
+        what = "is an adapter itself" if base else "is not here"
+        raise InputError(
+            f"the adapter's base {name!r} {what}" if name else "the adapter names no base",
+            str(where),
+            "get it (hf download, for a hub id), or write where it is under base_model_name_or_path",
+        )  # fmt: skip
+    return base
+
+
+def _local(name: str) -> Path | None:
+    """The place of a model that is here: a path, or a hub id that was downloaded before."""
+    if name and _kind(Path(name)):
+        return Path(name)
+    if not HUB_ID.fullmatch(name):
+        return None
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def read_tokenizer_with(path: Path) -> Tokenizer:
+    """The tokenizer beside an adapter, or that of its base."""
+    has_one = any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
+    return Tokenizer.load(path) if has_one else load_tokenizer(base_of(path))
+
+
+def read_adapted_model(path: Path, dtype: torch.dtype) -> GPT:
+    """The base of an adapter, with the adapter on it and at work."""
+    model = load_model(base_of(path), dtype)
+    adapters.load_adapter(model, path)
+    return model
 
 
 def _kind(path: Path) -> Kind | None:
@@ -155,6 +212,8 @@ def read_config(path: Path) -> ModelConfig:
 def find_family(path: Path) -> Family | None:
     """The family of Hugging Face's that a model is of, or would be written as; None for groundup's own
     kind."""
+    if is_adapter(path):
+        return find_family(base_of(path))
     if path.is_dir():
         return huggingface.read_config(path / "config.json")[1]
     return family_for(read_config(path))
@@ -178,6 +237,8 @@ def _kind_of(path: Path) -> Kind:
 def weights_checksum(path: Path) -> str:
     """A hash of the weights of a model: the same for the same bits, and for no others."""
     checksum = hashlib.blake2b(digest_size=16)
+    if is_adapter(path):
+        checksum.update(weights_checksum(base_of(path)).encode())
     for file in [path] if path.is_file() else sorted(path.glob("*.safetensors")):
         with file.open("rb") as content:
             checksum.update(hashlib.file_digest(content, "blake2b").digest())

@@ -21,6 +21,7 @@ from groundup.errors import CorruptFileError, InputError
 from groundup.files import write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.lora import dense_parameters
 from groundup.tokenizer.files import read_json
 from groundup.weights.assembly import Model, Source, blank, fill, slots
 from groundup.weights.families import CLASSIFIES, OURS, Family, family_for, family_of
@@ -93,15 +94,18 @@ def stored_tensors(directory: Path) -> dict[str, Stored]:
     """All tensors of a model directory by name. Reads the heads of the files only."""
     stored: dict[str, Stored] = {}
     for path in weight_files(directory):
-        try:
-            for name, shape, dtype in tensor_heads(path):
-                stored[name] = Stored(path, name, shape, dtype)
-        except (SafetensorError, OSError) as error:
-            raise CorruptFileError(
-                f"the weights are cut or changed ({error})", str(path),
-                "copy or save the model again",
-            ) from None  # fmt: skip
+        stored |= tensors_in(path)
     return stored
+
+
+def tensors_in(path: Path) -> dict[str, Stored]:
+    """All tensors of a safetensors file by name. Reads its head only."""
+    try:
+        return {name: Stored(path, name, shape, dtype) for name, shape, dtype in tensor_heads(path)}
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(
+            f"the weights are cut or changed ({error})", str(path), "copy or save the model again"
+        ) from None
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -130,17 +134,15 @@ def weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def missing_weights(directory: Path) -> InputError:
-    """The error for a folder without safetensors: it may have weights of another kind."""
+def missing_weights(directory: Path, name: str = "model.safetensors") -> InputError:
+    """The error for a folder without its safetensors: it may have weights of another kind."""
     pickles = sorted(p.name for s in ("bin", "pt", "pth", "ckpt") for p in directory.glob(f"*.{s}"))
     if pickles:
         return InputError(
             f"{pickles[0]} is a pickle file: loading one runs whatever program its maker put in",
-            str(directory), "get the model as safetensors (most hubs offer both)",
+            str(directory), "get the weights as safetensors (most hubs offer both)",
         )  # fmt: skip
-    return InputError(
-        "the weights are missing", str(directory / "model.safetensors"), "copy the folder again"
-    )
+    return InputError("the weights are missing", str(directory / name), "copy the folder again")
 
 
 # Reading
@@ -172,7 +174,7 @@ def read_weights(
     family. Raises as `read_model` does."""
     stored = stored_tensors(directory)
     model, plan = blank(build, config, family)
-    named = _renaming(stored, [slot.theirs for slot in plan])
+    named = renaming(stored, [slot.theirs for slot in plan])
     unused = ("rotary_emb.inv_freq", *(family.ignored if family else ()))
 
     def ignored(name: str) -> bool:
@@ -184,7 +186,7 @@ def read_weights(
     return fill(model, plan, source, dtype)
 
 
-def _renaming(stored: Container[str], names: list[str]) -> Callable[[str], str]:
+def renaming(stored: Container[str], names: list[str]) -> Callable[[str], str]:
     """What these files call a tensor of the family: the way that finds most of `names` in them."""
 
     def named(beginning: tuple[str, str], name: str) -> str:
@@ -203,8 +205,9 @@ SHARD_SIZE = "5GB"
 def write_model(model: GPT, directory: Path, token_ids: Mapping[str, Any]) -> str:
     """Write config.json and the safetensors of `model`; returns the `model_type` written.
 
-    `token_ids` go into the config, where older programs look for them; those that are not given are
-    written as none, as some families have defaults for theirs."""
+    An adapter at work is merged into what is written, and what is in few bits is decoded: what is
+    loaded computes the same. `token_ids` go into the config, where older programs look for them; those
+    that are not given are written as none, as some families have defaults for theirs."""
     family = family_for(model.config)
     config = describe(model.config, family)
     write_files(model, directory, config | NO_TOKENS | dict(token_ids), family)
@@ -219,8 +222,8 @@ def write_files(
 ) -> None:
     """Write this config.json, and the safetensors of `model` by the names of the family."""
     write_json(directory / "config.json", dict(config))
-    # A tied output matrix is the embedding, so named_parameters has it once.
-    ours = {name: p.detach().cpu() for name, p in model.named_parameters()}
+    # A tied output matrix is the embedding, so it is there once.
+    ours = {name: tensor.cpu() for name, tensor in dense_parameters(model).items()}
     tensors = {slot.theirs: slot for slot in slots(ours, family)}
     written = {
         name: slot.layout.to_theirs([ours[part] for part in slot.ours], model.config).contiguous()

@@ -5,7 +5,7 @@ both know, everything up to the last matrix gives the same bits, and each logit 
 same two vectors.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.model.gpt import GPT
+from groundup.model.lora import dense_parameters
 from groundup.tokenizer.extending import extended, pieces_of
 from groundup.tokenizer.shrinking import shrunk
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -27,11 +28,27 @@ def extend(model: GPT, tokenizer: Tokenizer, words: Sequence[str]) -> tuple[GPT,
     Rows that the embedding has beyond the vocabulary are filled first. Raises `InputError` for words
     that cannot be added."""
     longer = extended(tokenizer, words)
-    size = model.config.vocab_size
-    sources = [[id_] for id_ in range(max(size, longer.vocab_size))]
-    for i, word in enumerate(words):
-        sources[tokenizer.vocab_size + i] = pieces_of(tokenizer, word)
-    return with_rows(model, sources), longer
+    ids = range(tokenizer.vocab_size, longer.vocab_size)
+    return _with_texts(model, tokenizer, dict(zip(ids, words, strict=True))), longer
+
+
+def fitted(model: GPT, before: Tokenizer, after: Tokenizer) -> GPT:
+    """A model of the tokenizer `before` for `after`, which knows the same ids and more special tokens
+    (`Tokenizer.with_template`): these get the mean rows of their pieces, as words do in `extend`.
+
+    Where the embedding has rows beyond the old vocabulary, it grows only if they are too few."""
+    known = set(before.special_tokens.values()) | set(before.vocabulary.tokens)
+    texts = {id_: text for text, id_ in after.special_tokens.items() if id_ not in known}
+    return _with_texts(model, before, texts) if texts else model
+
+
+def _with_texts(model: GPT, tokenizer: Tokenizer, texts: Mapping[int, str]) -> GPT:
+    """`model` with the rows of new ids filled by the pieces of their texts."""
+    size = max(model.config.vocab_size, max(texts) + 1)
+    sources = [[id_] for id_ in range(size)]
+    for id_, text in texts.items():
+        sources[id_] = pieces_of(tokenizer, text)
+    return with_rows(model, sources)
 
 
 def shrink(
@@ -48,7 +65,7 @@ def shrink(
 def with_rows(model: GPT, sources: Sequence[Sequence[int]]) -> GPT:
     """`model` with an embedding and a head of new rows: row i is the mean of the old rows
     `sources[i]`. The other weights are shared with `model`."""
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    weights = dense_parameters(model)
     for name in ("embedding.weight", "head.weight"):
         if name in weights:  # a tied head is the embedding
             weights[name] = means(weights[name], sources)

@@ -1,0 +1,49 @@
+"""General text: mixed into a tuning so that the model does not forget it, and measured before and after.
+
+It is what the user names, or, for a model that groundup has pretrained, the text that it was made from,
+which lies beside it in its run directory.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.data.shards import Tokens, open_shards, write_shards
+from groundup.data.windows import evaluation_windows
+from groundup.evaluate.language import LanguageScore, score_language
+from groundup.model.gpt import GPT
+from groundup.recipe.directory import RunDirectory
+from groundup.recipe.encode import training_tokens, validation_tokens
+from groundup.sources.read import read_pieces
+from groundup.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class GeneralText:
+    """Token ids to mix in, and others, never trained on, to measure on."""
+
+    train: Tokens
+    validation: Tokens
+
+
+def general_text(
+    paths: Sequence[str], model: Path, tokenizer: Tokenizer, folder: Path
+) -> GeneralText | None:
+    """The general text of a tuning of `model`; text of `paths` is encoded into `folder`. None where
+    nothing is named and the model's own text is not there."""
+    if paths:
+        write_shards(read_pieces(paths), tokenizer, folder)
+        return GeneralText(*(open_shards(folder, s, tokenizer) for s in ("train", "validation")))
+    run = RunDirectory(model.parent.parent)
+    if not (run.tokens / "tokens.json").is_file():
+        return None
+    if Tokenizer.load(run.tokenizer).fingerprint != tokenizer.fingerprint:
+        return None
+    train = Tokens.joined(training_tokens(run, tokenizer).values())
+    return GeneralText(train, validation_tokens(run, tokenizer))
+
+
+def score_general(model: GPT, general: GeneralText, most_tokens: int) -> LanguageScore:
+    """How well the model predicts the general text that was kept aside."""
+    windows = evaluation_windows(general.validation, model.config.context_length, most_tokens)
+    return score_language(model, windows, general.validation.bytes_per_token)

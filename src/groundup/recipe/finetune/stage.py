@@ -1,0 +1,185 @@
+"""The tuning stage: a model directory and rows in, checkpoints and a model with a job to do out.
+
+All kinds go the same way: read the model, put an adapter on it if one is wanted, let the kind read its
+rows (`PREPARE`), train in a session, save the adapter, merge it, save the model.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundup.errors import InputError
+from groundup.files import atomic_file
+from groundup.model.gpt import GPT
+from groundup.model.lora import Counts, add_lora, count_parameters
+from groundup.model.quantized import quantize
+from groundup.recipe.directory import RunDirectory
+from groundup.recipe.finetune.classify import prepare_classify
+from groundup.recipe.finetune.instruct import prepare_instruct
+from groundup.recipe.finetune.prefer import prepare_prefer
+from groundup.recipe.finetune.reason import prepare_reason
+from groundup.recipe.finetune.tuning import Tuning
+from groundup.recipe.schema import FinetuneConfig, Recipe
+from groundup.recipe.stages import Stage
+from groundup.recipe.watch import Watcher
+from groundup.sources.fingerprint import fingerprint
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.train.checkpoint import checkpoints, saved_identity
+from groundup.train.config import TrainConfig
+from groundup.train.loop import Run
+from groundup.train.session import Session, run_session
+from groundup.weights.adapters import save_adapter
+from groundup.weights.directory import find, load, weights_checksum
+
+PREPARE: dict[str, Callable[[Recipe, RunDirectory, GPT, Tokenizer], Tuning]] = {
+    "classify": prepare_classify, "instruct": prepare_instruct, "prefer": prepare_prefer,
+    "reason": prepare_reason,
+}  # fmt: skip
+WHY = {
+    "classify": "Learning which label belongs to a text, from texts with labels.",
+    "instruct": "Learning to answer: only what the assistant says is to be learned.",
+    "prefer": "Learning which of two answers people prefer, beside the model as it was.",
+    "reason": "Trying answers, checking them, and making those likelier that are right.",
+}
+# Peak rates without an adapter and with one, which needs larger steps (Hu et al. 2021, Schulman 2025).
+RATES = {
+    "classify": (1e-4, 1e-3), "instruct": (5e-5, 5e-4), "prefer": (5e-6, 5e-5), "reason": (1e-5, 1e-4),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TuneSummary:
+    """What the stage has come to: the content of `summary.json`."""
+
+    objective: str
+    steps: int
+    tokens: int
+    seconds: float
+    """Training alone, over all sessions."""
+    parameters: int
+    trainable_parameters: int
+    model_checksum: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What was measured at the end."""
+    notes: list[str] = field(default_factory=list)
+    """Rows left out, prompts cut."""
+
+
+def stage(recipe: Recipe, run: RunDirectory) -> Stage:
+    def fits() -> bool:
+        saved = checkpoints(run.finetune / "checkpoints")
+        return not saved or saved_identity(saved[-1]) == _identity(recipe, run)
+
+    return Stage(
+        "finetune",
+        WHY[recipe.finetune.kind],
+        lambda: decisive(recipe, run) | {"minutes": recipe.finetune.train.minutes},
+        lambda watcher: finetune(recipe, run, watcher),
+        run.finetune / "summary.json",
+        fits,
+    )
+
+
+def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
+    """Tune the model; checkpoints, `metrics.jsonl`, `adapter/`, `model/` and `summary.json` go to the
+    finetune folder of `run`. Goes on from the newest checkpoint, as pretraining does."""
+    config, out, source = recipe.finetune, run.finetune, base(recipe, run)
+    tuning = prepare(recipe, run)
+    for note in tuning.notes:
+        watcher.warned(note)
+
+    def warn(training: Run) -> None:
+        if said := tuning.watch(training):
+            watcher.warned(said)
+
+    session = Session(
+        out, _identity(recipe, run), settings_of(config, tuning),
+        tuning.batches, tuning.objective, tuning.evaluate, (watcher.stepped, warn),
+        tuning.improves, watcher.evaluated,
+    )  # fmt: skip
+    training, _ = run_session(tuning.model, session)
+    tuning.model.eval()
+    figures = tuning.finish()
+    sizes = count_parameters(tuning.model)
+    if config.lora.rank:
+        save_adapter(tuning.model, out / "adapter", source)
+    tuning.save(out / "model")
+    _write_summary(training, config.kind, sizes, figures, tuning.notes, out)
+
+
+def settings_of(config: FinetuneConfig, tuning: Tuning) -> TrainConfig:
+    """The settings of the loop, with what follows from the number of rows and from the objective."""
+    train = config.train
+    per_epoch = max(1, tuning.batches_per_epoch // train.grad_accumulation)
+    values = {
+        "steps": train.steps or math.ceil(config.epochs * per_epoch),
+        "eval_every": train.eval_every or per_epoch,
+        "learning_rate": train.learning_rate or RATES[config.kind][bool(config.lora.rank)],
+    }
+    return train.model_copy(update=values)
+
+
+def prepare(
+    recipe: Recipe, run: RunDirectory, source: tuple[GPT, Tokenizer] | None = None
+) -> Tuning:
+    """The model that the tuning begins from (`source`, or the one on the disk), changed as the settings
+    say, with its rows."""
+    config = recipe.finetune
+    model, tokenizer = source or load(base(recipe, run))
+    torch.manual_seed(config.train.seed)
+    if config.base_bits < 32:
+        if not config.lora.rank:
+            raise InputError(
+                f"a base of {config.base_bits} bits does not train", "finetune.base_bits",
+                "add an adapter with --lora-rank 8, or leave the base at 32 bits",
+            )  # fmt: skip
+        quantize(model, config.base_bits)
+    if config.lora.rank:
+        add_lora(model, config.lora)
+    return PREPARE[config.kind](recipe, run, model, tokenizer)
+
+
+def base(recipe: Recipe, run: RunDirectory) -> Path:
+    """The model that is tuned: the one that is named, or the one that this run has pretrained."""
+    return find(recipe.finetune.model) if recipe.finetune.model else run.pretrained
+
+
+def read_summary(run: RunDirectory) -> TuneSummary:
+    """The summary of a finished stage."""
+    return TuneSummary(**json.loads((run.finetune / "summary.json").read_text(encoding="utf-8")))
+
+
+def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
+    """All that decides the tuned weights."""
+    config = recipe.finetune
+    settings = config.model_dump(include={"objective", "epochs", "lora", "base_bits", config.kind})
+    return {
+        "model": weights_checksum(base(recipe, run)),
+        "rows": fingerprint(config.data) if config.data else recipe.data.world_documents,
+        "settings": settings,
+        "train": config.train.decisive(),
+    }
+
+
+def _identity(recipe: Recipe, run: RunDirectory) -> str:
+    """A hash of `decisive`, which checkpoints carry."""
+    return hashlib.blake2b(json.dumps(decisive(recipe, run), sort_keys=True).encode()).hexdigest()
+
+
+def _write_summary(
+    run: Run, kind: str, sizes: Counts, figures: dict[str, Any], notes: list[str], out: Path
+) -> None:
+    state = run.state
+    summary = TuneSummary(
+        kind, state.step, state.tokens, state.seconds, sizes.all, sizes.trainable,
+        figures=figures, notes=notes,
+        model_checksum=weights_checksum(out / "model"),
+    )  # fmt: skip
+    with atomic_file(out / "summary.json") as file:
+        json.dump(asdict(summary), file, indent=2, ensure_ascii=False)
