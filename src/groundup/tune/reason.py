@@ -21,7 +21,7 @@ from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
-from groundup.settings import Settings
+from groundup.settings import Seed, Settings
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.log_probs import token_log_probs
 from groundup.train.objectives import Objective
@@ -41,6 +41,10 @@ class ReasonConfig(Settings):
     """The kinds of question of the sample world to ask, in turn."""
     languages: tuple[Literal["en", "zh"], ...] = Field(default=("en", "zh"), min_length=1)
     """The languages to ask them in, in turn."""
+    held_out_questions: PositiveInt = 400
+    """How many questions, none of which is ever asked in training, are kept for the exam."""
+    split_seed: Seed = 0
+    """Which rows these are, where questions are rows."""
     answers: int = Field(default=8, ge=2)
     """How often each question is answered: the size of a group."""
     max_new_tokens: PositiveInt = 32
