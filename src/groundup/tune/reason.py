@@ -21,7 +21,7 @@ from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
-from groundup.settings import Settings
+from groundup.settings import Seed, Settings
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.log_probs import token_log_probs
 from groundup.train.objectives import Objective
@@ -59,6 +59,10 @@ class ReasonConfig(Settings):
     (Dr. GRPO)."""
     mean_over_answer: bool = True
     """Average over the tokens of each answer (GRPO); without, all tokens count alike (Dr. GRPO)."""
+    held_out_questions: PositiveInt = 800
+    """How many questions are kept for the exam before and after."""
+    split_seed: Seed = 0
+    """Decides which they are, where the questions are rows of a file."""
 
 
 @dataclass(frozen=True)
