@@ -7,13 +7,13 @@ As with windows, everything is a pure function of n.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from groundup.data.mixing import turn_of
+from groundup.data.order import drawn
 from groundup.data.windows import WindowStream
 from groundup.errors import InputError
 
@@ -29,13 +29,14 @@ class Example(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Rows of texts for a training step."""
+    """A batch of rows, several texts in each. The arrays are tensors when the loop has put them on its
+    device."""
 
-    ids: Int[np.ndarray, "rows time_and_one"]
+    ids: Int[Any, "rows window"]
     """Inputs and, one further, their targets."""
-    weights: Float[np.ndarray, "rows time"]
+    weights: Float[Any, "rows time"]
     """How much each target counts: 1 where it is to be learned, 0 where not."""
-    segments: Int[np.ndarray, "rows time_and_one"]
+    segments: Int[Any, "rows window"]
     """Which text of its row each token belongs to; `PADDING` for none."""
 
     @property
@@ -100,9 +101,9 @@ def pack(lengths: Sequence[int], length: int) -> list[list[int]]:
     if max(lengths, default=0) > length:
         raise InputError(f"an example of {max(lengths)} tokens does not fit into a row of {length}")
     rows: list[list[int]] = []
-    room = np.full(len(lengths), length)
+    room = np.full(len(lengths) + 1, length)
     for example in np.argsort(-np.asarray(lengths, np.int64), kind="stable"):
-        row = int(np.argmax(room >= lengths[example]))
+        row = int(np.argmax(room[: len(rows) + 1] >= lengths[example]))
         room[row] -= lengths[example]
         if row == len(rows):
             rows.append([])
@@ -128,7 +129,6 @@ class PackedRows:
         self.rows = pack(lengths, self.length) if together else [[i] for i in range(len(examples))]
         self.padding_share = 1 - sum(lengths) / (len(self.rows) * self.length)
         """The share of places that hold no text."""
-        self.permutation = lru_cache(maxsize=2)(self._permutation)
 
     def __len__(self) -> int:
         """The number of rows in an epoch."""
@@ -136,8 +136,7 @@ class PackedRows:
 
     def __getitem__(self, n: int) -> Packed:
         """The n-th row, as a batch of one."""
-        epoch, place = divmod(n, len(self.rows))
-        return self.row(int(self.permutation(epoch)[place]))
+        return self.row(int(drawn(n, 1, len(self.rows), self.seed)[0]))
 
     def row(self, number: int) -> Packed:
         """A row by its number, in no epoch's order."""
@@ -151,11 +150,6 @@ class PackedRows:
             segments[start:end] = segment
             spoken[start] = False  # its token before is another text's
         return Packed(ids[None], spoken[None, 1:].astype(np.float32), segments[None])
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        """The order of the rows in an epoch."""
-        key = np.array([self.seed, epoch + 1], np.uint64)
-        return np.random.Generator(np.random.Philox(key=key)).permutation(len(self.rows))
 
 
 class PackedBatches:

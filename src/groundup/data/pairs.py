@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from groundup.data.instructions import Message, RowError, system, text, turns, with_input
+from groundup.data.splitting import split_by
 from groundup.errors import InputError, nearest
 from groundup.sources.rows import BadRows, Row
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -143,12 +144,7 @@ def encode_pairs(
 def split_pairs(pairs: Sequence[Pair], held_out: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """The pairs to learn from, and about a share of `held_out` to measure with. No prompt is in both:
     some files have several pairs for one."""
-    prompts = [str(pair.prompt) for pair in pairs]
-    order = np.random.default_rng(seed).permutation(len(set(prompts))).tolist()
-    place = dict(zip(dict.fromkeys(prompts), order, strict=True))
-    kept = {prompt for prompt in place if place[prompt] < round(held_out * len(place))}
-    learned = [pair for pair, prompt in zip(pairs, prompts, strict=True) if prompt not in kept]
-    return learned, [pair for pair, prompt in zip(pairs, prompts, strict=True) if prompt in kept]
+    return split_by(pairs, [str(pair.prompt) for pair in pairs], held_out, seed)
 
 
 def _encode(prompt: list[Message], said: str, tokenizer: Tokenizer) -> Answer:

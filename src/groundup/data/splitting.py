@@ -7,17 +7,20 @@ none or half of the text: there the end of the last ones is the validation.
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, TypeVar
+
+import numpy as np
 
 from groundup.sources.read import Piece
 
 Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
 Routed = tuple[Split, Piece]
+T = TypeVar("T")
 HELD_BYTES = 1 << 25
 FEW_DOCUMENTS = 20
 
@@ -47,6 +50,20 @@ def split_by_checksum(pieces: Iterable[Piece], validation_fraction: float) -> It
         if piece.starts_document:
             split = "validation" if _place(piece.text) < validation_fraction else "train"
         yield split, piece
+
+
+def split_by(
+    items: Sequence[T], keys: Sequence[str], held_out: float, seed: int
+) -> tuple[list[T], list[T]]:
+    """The items to learn from, and those of a share of `held_out` of all different keys (a prompt, say)
+    to measure with: no key is in both. Some are kept if any are asked for and there are two keys."""
+    different = list(dict.fromkeys(keys))
+    order = np.random.default_rng(seed).permutation(len(different)).tolist()
+    least = 1 if held_out and len(different) > 1 else 0
+    count = max(least, round(held_out * len(different)))
+    kept = {key for key, place in zip(different, order, strict=True) if place < count}
+    learned = [item for item, key in zip(items, keys, strict=True) if key not in kept]
+    return learned, [item for item, key in zip(items, keys, strict=True) if key in kept]
 
 
 def _place(text: str) -> float:

@@ -21,10 +21,13 @@ def next_token(
     model: GPT,
     ids: Int[Tensor, "batch window"],
     weights: Float[Tensor, " positions"] | None = None,
+    segments: Int[Tensor, "batch window"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy in nats of each token given those before it (plain pretraining), and what the
-    model itself asks for, such as the balance of its experts."""
-    hidden = model.hidden(ids[:, :-1]).flatten(0, 1)
+    model itself asks for, such as the balance of its experts. `segments` tells several texts in a row
+    apart."""
+    inputs = None if segments is None else segments[:, :-1]
+    hidden = model.hidden(ids[:, :-1], segments=inputs).flatten(0, 1)
     head = model.head
     loss = cross_entropy(hidden, head.weight, ids[:, 1:].flatten(), weights, head.softcap)
     return loss + model.auxiliary_loss()
