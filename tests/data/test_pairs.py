@@ -42,6 +42,10 @@ def as_written(values: dict) -> tuple:
         {"prompt": [USER], "chosen": "A", "rejected": "B"},
         {"prompt": [USER], "chosen": [said("A")], "rejected": [said("B")]},
         {"chosen": [USER, said("A")], "rejected": [USER, said("B")]},
+        {
+            "chosen": [{"from": "human", "value": "Where is Tom?"}, said("A")],
+            "rejected": [USER, {"from": "gpt", "value": "B"}],
+        },
         {"prompt": "Where is Tom?", "chosen": [USER, said("A")], "rejected": [USER, said("B")]},
     ],
 )
@@ -59,15 +63,16 @@ def test_an_instruction_and_its_input_are_one_message():
     [
         ({"chosen": "Who cares? "}, "'chosen' and 'rejected' are the same"),
         ({"rejected": ""}, "the field 'rejected' is empty"),
-        ({"chosen": None}, "the field 'chosen' is no text"),
+        ({"chosen": None}, "chosen is no text"),
         ({"prompt": "  "}, "the field 'prompt' is empty"),
         ({"rejected": ...}, "there is no field 'rejected'"),
         ({"chosen": ..., "choosen": "x"}, "there is no field 'chosen' (but 'choosen')"),
         ({"prompt": ...}, "there is no field 'prompt'"),
         ({"prompt": [USER, said("Hm.")]}, "ends with a message of the assistant"),
         ({"chosen": [USER]}, "'chosen' does not end with a message of the assistant"),
-        ({"chosen": ["Tom"]}, "'chosen' is no list of messages"),
-        ({"chosen": []}, "'chosen' is no list of messages"),
+        ({"chosen": ["Tom"]}, "chosen[0] is no object"),
+        ({"chosen": [{"role": "robot", "content": "A"}]}, "unknown role 'robot'"),
+        ({"chosen": []}, "the field 'chosen' is no list of turns, or empty"),
         ({"chosen": [USER, said("A")]}, "answer different conversations"),
     ],
 )

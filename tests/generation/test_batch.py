@@ -36,6 +36,13 @@ def test_so_it_does_with_every_position_scheme(position: str):
     assert engine.batch(PROMPTS, GREEDY) == alone(engine, GREEDY)
 
 
+def test_so_it_does_where_positions_are_stretched_only_for_long_texts():
+    factors = {"short_factors": [1.0, 1.5, 2.0], "long_factors": [2.0, 4.0, 8.0]}
+    scaling = {"kind": "longrope", "factor": 2.0, "original_context_length": 20, **factors}
+    engine = Engine(small(rope_scaling=scaling))
+    assert engine.batch(PROMPTS, GREEDY) == alone(engine, GREEDY)
+
+
 def test_texts_that_end_leave_the_others_as_they_are():
     engine = Engine(small(**PARTS["neighbours"]))
     free = alone(engine, GREEDY)

@@ -91,18 +91,23 @@ def _like(name: str, row: Mapping[str, Any]) -> float:
 
 def _alpaca(row: Mapping[str, Any]) -> list[Message]:
     """Instruction, perhaps an input to it, output (Taori et al. 2023)."""
-    parts = [_text(row["instruction"], "instruction")]
+    return _exchange(row, with_input(row, "instruction"), _answer(row, "output"))
+
+
+def with_input(row: Mapping[str, Any], field: str) -> str:
+    """An instruction, and under it the input that it is about, if there is one."""
+    parts = [text(row[field], field)]
     if row.get("input"):
-        parts.append(_text(row["input"], "input"))
-    return _exchange(row, "\n\n".join(parts), _answer(row, "output"))
+        parts.append(text(row["input"], "input"))
+    return "\n\n".join(parts)
 
 
 def _completion(row: Mapping[str, Any]) -> list[Message]:
-    return _exchange(row, _text(row["prompt"], "prompt"), _answer(row, "completion"))
+    return _exchange(row, text(row["prompt"], "prompt"), _answer(row, "completion"))
 
 
 def _answer(row: Mapping[str, Any], field: str) -> str:
-    answer = _text(row[field], field)
+    answer = text(row[field], field)
     if not answer.strip():
         raise RowError(f"the field {field!r} is empty")
     return answer
@@ -110,27 +115,28 @@ def _answer(row: Mapping[str, Any], field: str) -> str:
 
 def _exchange(row: Mapping[str, Any], question: str, answer: str) -> list[Message]:
     turns = [("user", question), ("assistant", answer)]
-    return _system(row) + [{"role": role, "content": text} for role, text in turns]
+    return system(row) + [{"role": role, "content": text} for role, text in turns]
 
 
 def _sharegpt(row: Mapping[str, Any]) -> list[Message]:
-    return _system(row) + _turns(row["conversations"], "conversations")
+    return system(row) + turns(row["conversations"], "conversations")
 
 
 def _openai(row: Mapping[str, Any]) -> list[Message]:
-    return _turns(row["messages"], "messages")
+    return turns(row["messages"], "messages")
 
 
-def _system(row: Mapping[str, Any]) -> list[Message]:
+def system(row: Mapping[str, Any]) -> list[Message]:
     """A system message that stands in a field of its own."""
-    text = row.get("system")
-    return [{"role": "system", "content": _text(text, "system")}] if text else []
+    said = row.get("system")
+    return [{"role": "system", "content": text(said, "system")}] if said else []
 
 
-def _turns(turns: Any, field: str) -> list[Message]:
-    if not isinstance(turns, list) or not turns:
+def turns(value: Any, field: str) -> list[Message]:
+    """The messages in a list of turns of either kind."""
+    if not isinstance(value, list) or not value:
         raise RowError(f"the field {field!r} is no list of turns, or empty")
-    return [_turn(turn, f"{field}[{i}]") for i, turn in enumerate(turns)]
+    return [_turn(turn, f"{field}[{i}]") for i, turn in enumerate(value)]
 
 
 def _turn(turn: Any, where: str) -> Message:
@@ -146,10 +152,11 @@ def _turn(turn: Any, where: str) -> Message:
         close = nearest(str(role), ROLES)
         hint = f"did you mean {close!r}?" if close else f"known: {', '.join(ROLES)}"
         raise RowError(f"{where}.{role_field} is the unknown role {role!r}: {hint}")
-    return {"role": ROLES[role], "content": _text(turn[text_field], f"{where}.{text_field}")}
+    return {"role": ROLES[role], "content": text(turn[text_field], f"{where}.{text_field}")}
 
 
-def _text(value: Any, name: str) -> str:
+def text(value: Any, name: str) -> str:
+    """The value of a field, if it is text."""
     if not isinstance(value, str):
         raise RowError(f"{name} is no text: {str(value)[:60]!r}")
     return value

@@ -1,7 +1,7 @@
 """Pairs of answers to the same prompt, of which one is preferred: rows of a file → batches.
 
-A row has `chosen` and `rejected`, and before them a `prompt`, or an `instruction` with its `input`.
-Each of them is text or a list of messages; answers that are lists may begin with the prompt.
+A row has `chosen` and `rejected`, and before them a `prompt`, or an `instruction`, with an `input` or
+not. Each of them is text or a list of messages; answers that are lists may begin with the prompt.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from groundup.data.instructions import Message, RowError, system, text, turns, with_input
 from groundup.data.splitting import split_by
 from groundup.errors import InputError, nearest
 from groundup.sources.rows import BadRows, Row
-from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tokenizer import Tokenizer
 
 FIX = 'rows look like {"prompt": "…", "chosen": "…", "rejected": "…"}'
@@ -93,29 +93,27 @@ def read_pairs(rows: Iterable[Row], bad: BadRows) -> list[Pair]:
     for row in rows:
         try:
             pairs.append(to_pair(row))
-        except ValueError as error:
+        except RowError as error:
             bad.add(row.where, str(error))
     bad.refuse_if_all(len(pairs), FIX)
     return pairs
 
 
 def to_pair(row: Row) -> Pair:
-    """The pair that a row holds. Raises `ValueError`, which names the field that is wrong."""
+    """The pair that a row holds. Raises `RowError`, which names the field that is wrong."""
     before, chosen = _answer(row.values, "chosen")
     before_rejected, rejected = _answer(row.values, "rejected")
     if before != before_rejected:
-        raise ValueError("'chosen' and 'rejected' answer different conversations")
+        raise RowError("'chosen' and 'rejected' answer different conversations")
     if chosen.strip() == rejected.strip():
-        raise ValueError("'chosen' and 'rejected' are the same")
+        raise RowError("'chosen' and 'rejected' are the same")
     prompt = _prompt(row.values)
     if before[: len(prompt)] != prompt:
         before = prompt + before
     if not before:
-        raise ValueError(
-            f"there is no field 'prompt' or 'instruction', only {', '.join(row.values)}"
-        )
+        raise RowError(f"there is no field 'prompt' or 'instruction', only {', '.join(row.values)}")
     if before[-1]["role"] == "assistant":
-        raise ValueError("the prompt ends with a message of the assistant")
+        raise RowError("the prompt ends with a message of the assistant")
     return Pair(before, chosen, rejected, row.where)
 
 
@@ -134,7 +132,7 @@ def encode_pairs(
         try:
             whole = [_encode(pair.prompt, said, tokenizer) for said in (pair.chosen, pair.rejected)]
             fitting = _fit(whole, context_length)
-        except (ValueError, InputError) as error:
+        except (RowError, InputError) as error:
             bad.add(pair.where, str(error).splitlines()[0])
             continue
         answers += fitting
@@ -164,7 +162,7 @@ def _fit(answers: list[Answer], context_length: int) -> list[Answer]:
         return answers
     if excess >= min(answer.start for answer in answers):
         longest = max(len(answer.ids) - answer.start for answer in answers)
-        raise ValueError(
+        raise RowError(
             f"an answer of {longest} tokens leaves no room for its prompt in the context of "
             f"{context_length}"
         )
@@ -175,13 +173,13 @@ def _answer(row: Mapping[str, Any], name: str) -> tuple[list[Message], str]:
     """The messages that a field holds before its answer, and the answer."""
     if name not in row:
         close = nearest(name, row)
-        raise ValueError(f"there is no field {name!r}" + (f" (but {close!r})" if close else ""))
+        raise RowError(f"there is no field {name!r}" + (f" (but {close!r})" if close else ""))
     if not isinstance(row[name], list):
-        return [], _text(row[name], name)
-    messages = _messages(row[name], name)
-    if messages[-1]["role"] != "assistant":
-        raise ValueError(f"{name!r} does not end with a message of the assistant")
-    return messages[:-1], messages[-1]["content"]
+        return [], _filled(text(row[name], name), name)
+    *before, last = turns(row[name], name)
+    if last["role"] != "assistant":
+        raise RowError(f"{name!r} does not end with a message of the assistant")
+    return before, _filled(last["content"], name)
 
 
 def _prompt(row: Mapping[str, Any]) -> list[Message]:
@@ -190,22 +188,11 @@ def _prompt(row: Mapping[str, Any]) -> list[Message]:
     if name is None:
         return []
     if isinstance(row[name], list):
-        return _messages(row[name], name)
-    parts = [_text(row[name], name), row.get("input")]
-    return [{"role": "user", "content": "\n\n".join(part for part in parts if part)}]
+        return system(row) + turns(row[name], name)
+    return [*system(row), {"role": "user", "content": _filled(with_input(row, name), name)}]
 
 
-def _messages(value: list[Any], name: str) -> list[Message]:
-    """A list of messages, each with a role and a content."""
-    for message in value or [None]:
-        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-            raise ValueError(f"{name!r} is no list of messages with a role and a content")
-    return [{key: _text(message[key], name) for key in ("role", "content")} for message in value]
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"the field {name!r} is no text, but {str(value)[:40]!r}")
-    if not value.strip():
-        raise ValueError(f"the field {name!r} is empty")
-    return value
+def _filled(said: str, name: str) -> str:
+    if not said.strip():
+        raise RowError(f"the field {name!r} is empty")
+    return said

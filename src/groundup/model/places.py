@@ -61,6 +61,8 @@ class Places:
     @property
     def lengths(self) -> Int[Tensor, "batch time"] | int:
         """How many tokens the text of each token has up to here."""
+        if self.padding is not None:
+            return (self.end - self.padding)[:, None].expand(-1, self.time)
         if self.segments is None:
             return self.end
         beginnings = self._beginnings(self.segments)

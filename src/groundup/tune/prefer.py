@@ -47,10 +47,10 @@ class PreferConfig(Settings):
     """dpo: the share of pairs taken to be the wrong way round."""
     target_margin: NonNegativeFloat = 1.0
     """simpo: by how much the reward of the chosen answer should be the larger one."""
-    held_out: float = Field(default=0.1, ge=0.0, lt=1.0)
+    held_out: float = Field(default=0.1, gt=0.0, lt=1.0)
     """Share of the prompts whose pairs are kept to measure with."""
     split_seed: Seed = 0
-    """Decides which."""
+    """Decides which they are."""
 
     @property
     def strength(self) -> float:
