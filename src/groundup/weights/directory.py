@@ -28,8 +28,8 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
     """Write `model` and its `tokenizer` as a model directory, replacing one that stood there.
 
     Where a family of Hugging Face's covers the configuration, in that family's layout, so that
-    `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. Returns the
-    `model_type`."""
+    `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. An adapter at work is
+    merged into what is written. Returns the `model_type`."""
     with atomic_directory(directory) as folder:
         return write(model, tokenizer, folder)
 
