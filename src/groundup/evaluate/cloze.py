@@ -52,7 +52,7 @@ def build_cloze(
     used: set[str] = set()
     questions: list[ExamQuestion] = []
     for number in generator.permutation(len(places)):
-        sentence, document = places[number]
+        sentence, document = places[int(number)]
         name = names[document]
         question = _question(sentence, name, terms, ranked, used, config, generator)
         if question:

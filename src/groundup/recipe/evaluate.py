@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.evaluate.intervals import Interval
-from groundup.evaluate.language import TextScore, score_documents, summarize
+from groundup.evaluate.language import Parts, TextScore, score_documents, summarize
 from groundup.evaluate.subject import LocalModel
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
@@ -61,11 +61,17 @@ def _from_json(row: dict[str, Any]) -> TextScore:
 def score_text(
     subject: LocalModel, paths: Sequence[str | Path], stride: int | None = None
 ) -> TextScore:
-    """Loss and bits per byte of the documents of some files, each read by itself; `stride` is by
-    default half of what the model can look at."""
-    documents = join_pieces(read_pieces(paths))
+    """Loss and bits per byte of all documents of some files together."""
+    return summarize(score_files(subject, paths, stride))
+
+
+def score_files(
+    subject: LocalModel, paths: Sequence[str | Path], stride: int | None = None
+) -> list[Parts]:
+    """The scores of the documents of some files, each read by itself; `stride` is by default half of
+    what the model can look at."""
     stride = stride or max(1, subject.context_length // 2)
-    return summarize(score_documents(subject, documents, stride))
+    return score_documents(subject, join_pieces(read_pieces(paths)), stride)
 
 
 def join_pieces(pieces: Iterable[Piece]) -> list[str]:
