@@ -22,7 +22,7 @@ VERBS = {
     "data": "what a text is like: duplicates, personal data, leaks, problems",
     "tokenizer": "learn a vocabulary; turn text into token ids and back",
     "pretrain": "train a model on text",
-    "evaluate": "measure a model on a text",
+    "evaluate": "measure a model: on text, in exams, by published tasks",
     "generate": "continue a prompt",
     "chat": "talk to a model",
     "convert": "write a model for transformers or llama.cpp, and prove that it is the same",

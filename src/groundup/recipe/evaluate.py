@@ -1,11 +1,12 @@
 """The evaluation stage: the finished model on texts that the recipe names."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from groundup.cleaning.sketch import batches
 from groundup.evaluate.intervals import Interval
 from groundup.evaluate.language import Parts, TextScore, score_documents, summarize
 from groundup.evaluate.subject import LocalModel
@@ -71,14 +72,18 @@ def score_files(
     """The scores of the documents of some files, each read by itself; `stride` is by default half of
     what the model can look at."""
     stride = stride or max(1, subject.context_length // 2)
-    return score_documents(subject, join_pieces(read_pieces(paths)), stride)
+    documents = join_pieces(read_pieces(paths))
+    groups = batches(documents, len)  # so that long corpora are not held whole
+    return [parts for group in groups for parts in score_documents(subject, group, stride)]
 
 
-def join_pieces(pieces: Iterable[Piece]) -> list[str]:
+def join_pieces(pieces: Iterable[Piece]) -> Iterator[str]:
     """Whole documents."""
-    documents: list[list[str]] = []
+    parts: list[str] = []
     for piece in pieces:
-        if piece.starts_document:
-            documents.append([])
-        documents[-1].append(piece.text)
-    return ["".join(parts) for parts in documents]
+        if piece.starts_document and parts:
+            yield "".join(parts)
+            parts = []
+        parts.append(piece.text)
+    if parts:
+        yield "".join(parts)

@@ -120,7 +120,7 @@ def exam_from_documents(paths: Paths, train: Paths = (), config: ClozeConfig | N
             "give documents that were held out",
         )  # fmt: skip
     where = [piece.where for piece in kept if piece.starts_document]
-    return Exam(build_cloze(join_pieces(kept), config, where), bad)
+    return Exam(build_cloze(list(join_pieces(kept)), config, where), bad)
 
 
 def _held_out(path: Path) -> list[Piece]:
