@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import main
+from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
+from groundup.weights.classifier import save_classifier
 from groundup.weights.directory import save
 from tests.conftest import STORY, groundup
 
@@ -45,7 +47,7 @@ def test_text_is_measured_by_file_and_all_together(directory: Path, tmp_path: Pa
     a, b = (told["texts"][str(tmp_path / name)] for name in ("a.txt", "b.txt"))
     assert a["bytes"] + b["bytes"] == pytest.approx(told["bytes"]) == len(STORY.encode()) + 650
     said = groundup("evaluate", directory, "--text", tmp_path / "a.txt").stdout
-    assert " bits per byte [" in said and "perplexity" in said and "1 document," in said
+    assert "bits per byte" in said and "perplexity" in said and str(tmp_path / "a.txt") in said
 
 
 def test_a_random_model_guesses_in_a_real_exam(directory: Path, real_data: Path, tmp_path: Path):
@@ -62,8 +64,8 @@ def test_a_random_model_guesses_in_a_real_exam(directory: Path, real_data: Path,
     (tmp_path / "train.txt").write_text(advice.read_text("utf-8")[:20_000], encoding="utf-8")
     said = groundup("evaluate", directory, "--exam", exam, "--limit", 20, "--ask", "letter",
                     "--train-text", tmp_path / "train.txt").stdout  # fmt: skip
-    assert said.startswith("no better than guessing: ") and "n-gram model: 0." in said
-    assert "20 of 20 questions are longer than the model's context" in said
+    assert f"{directory}: no better than guessing: " in said and "n-gram model: 0." in said
+    assert "20 questions are longer than what" in said
     assert "row 189: two choices are the same" in said
 
 
@@ -105,6 +107,35 @@ def test_a_local_task_of_the_harness_is_run(directory: Path, tmp_path: Path):
     told = figures(directory, "--tasks", tmp_path / "task.yaml")
     assert told["tasks"]["where_is"]["questions"] == 8
     assert 0 <= told["tasks"]["where_is"]["acc"] <= 1
+
+
+def test_several_models_stand_side_by_side_on_a_page(
+    directory: Path, model: GPT, tokenizer, tmp_path: Path
+):
+    other = tmp_path / "other"
+    model.head.weight.data.mul_(2)
+    save(model, tokenizer, other)
+    (tmp_path / "a.txt").write_text(STORY, encoding="utf-8")
+    told = figures(directory, other, "--text", tmp_path / "a.txt", "--html", tmp_path / "report.html")
+    one, two = (told["models"][str(name)]["bits_per_byte"] for name in (directory, other))
+    assert one != two
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{one:.4f}" in report and f"{two:.4f}" in report and str(other) in report
+
+
+def test_labels_are_measured_beside_the_most_frequent(model: GPT, tokenizer, tmp_path: Path):
+    save_classifier(Classifier.from_gpt(model, 2), tokenizer, ["ham", "spam"], tmp_path / "labels")
+    rows = [{"label": "ham", "text": f"See you at {i}"} for i in range(6)]
+    rows += [{"label": "spam", "text": f"Win {i} pounds"} for i in range(2)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    told = figures(tmp_path / "labels", "--classify", tmp_path / "rows.jsonl")
+    assert told["chance"] == 0.75 and told["labels"] == ["ham", "spam"]
+    assert told["interval"][0] <= told["accuracy"] <= told["interval"][1]
+    assert sum(map(sum, told["confusion"])) == 8 and told["verdict"].startswith("no better than")
+    rows.append({"label": "eggs", "text": "Eggs"})
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    wrong = groundup("evaluate", tmp_path / "labels", "--classify", tmp_path / "rows.jsonl")
+    assert wrong.returncode == 2 and "unknown label 'eggs'" in wrong.stderr
 
 
 @pytest.mark.parametrize(

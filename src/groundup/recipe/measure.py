@@ -146,7 +146,8 @@ def exam_from_documents(paths: Paths, train: Paths = (), config: ClozeConfig | N
             "give documents that were held out",
         )  # fmt: skip
     where = [piece.where for piece in kept if piece.starts_document]
-    return Exam(build_cloze(list(join_pieces(kept)), config, where), bad)
+    questions = build_cloze(list(join_pieces(kept)), config, where)
+    return Exam("built from held-out documents", questions, bad)
 
 
 def _held_out(path: Path) -> list[Piece]:
