@@ -42,6 +42,7 @@ class ChatServer:
 
     judge: Callable[[str], str] = length_judge
     models: tuple[str, ...] = ("judge-8b",)
+    lists_models: bool = True
     key: str | None = None
     faults: list[Fault] = field(default_factory=list)
     """Of the next requests for a reply, one each."""
@@ -60,7 +61,9 @@ def serving(server: ChatServer) -> Iterator[ChatServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.is_allowed() and self.path == "/v1/models":
+            if not self.is_allowed():
+                return
+            if self.path == "/v1/models" and server.lists_models:
                 self.answer(200, {"data": [{"id": name} for name in server.models]})
             else:
                 self.answer(404, {"error": "no such page"})

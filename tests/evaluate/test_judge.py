@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.errors import GroundupError, InputError
-from groundup.evaluate.cases import Case, complete_cases, names_of, read_cases
+from groundup.evaluate.cases import Case, asked, complete_cases, names_of, read_cases
 from groundup.evaluate.endpoint import Endpoint, EndpointConfig, MalformedReplyError, base_url
 from groundup.evaluate.judge import JudgeConfig, Judgement, judge, read_score, read_verdict
 from groundup.evaluate.judge_results import judge_results
 from groundup.evaluate.kept import Kept
 from groundup.sources.rows import BadRows
 from tests.evaluate.chat_server import ChatServer, first_judge, serving
+from tests.llama_cpp import listening
 
 QUICK = {"first_wait_seconds": 0.01, "timeout_seconds": 5.0}
 
@@ -38,7 +39,12 @@ def cases(count: int = 6, **answers: str) -> list[Case]:
     """Questions to which `short` says "No." and `long` gives its reasons."""
     said = answers or {"short": "No.", "long": "No, and here is why it is not so."}
     return [
-        Case(f"Is {n} a prime, {{yes}} or no?", f"That is for {n} to say.", f"rows:{n}", dict(said))
+        Case(
+            asked(f"Is {n} a prime, {{yes}} or no?"),
+            f"That is for {n} to say.",
+            f"rows:{n}",
+            dict(said),
+        )
         for n in range(count)
     ]
 
@@ -100,7 +106,8 @@ def test_which_answer_is_shown_first_is_drawn_by_the_seed_for_each_question(
 def test_one_model_alone_is_compared_with_the_reference(server: ChatServer, tmp_path: Path):
     judgement = judged(server, cases(4, mine="x" * 60), tmp_path)
     assert [c.winner for c in judgement.comparisons] == ["mine"] * 4
-    assert {frozenset((c.first, c.second)) for c in judgement.comparisons} == {frozenset(("mine", "reference"))}  # fmt: skip
+    names = {name for c in judgement.comparisons for name in (c.first, c.second)}
+    assert names == {"mine", "reference"}
     scoring = [p for p in server.prompts if "Score: N" in p]
     assert len(scoring) == 4 and all("That is for" in prompt for prompt in scoring)
 
@@ -217,6 +224,15 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(server: ChatServer, t
     assert "llama3:latest" in str(error.value)
 
 
+def test_a_server_that_lists_no_models_judges_with_the_one_that_is_named(
+    server: ChatServer, tmp_path: Path
+):
+    server.lists_models = False
+    with pytest.raises(InputError, match="it does not tell"):
+        judged(server, cases(1), tmp_path)
+    assert judged(server, cases(1), tmp_path, model="judge-8b").scores
+
+
 def test_a_wrong_path_is_not_taken_for_a_wrong_model(server: ChatServer, tmp_path: Path):
     wrong = ChatServer(url=f"{server.url}/api")
     with pytest.raises(InputError, match="404") as error:
@@ -261,6 +277,18 @@ def test_a_reply_that_is_none_is_an_error_of_its_own(server: ChatServer):
         asyncio.run(ask())
 
 
+def test_llama_cpp_s_own_server_is_understood(smollm2: Path, tmp_path: Path):
+    with listening(smollm2, n_ctx=512) as address:
+        judgement = judged(
+            ChatServer(url=address), cases(1, a="No."), tmp_path, ask="scores", max_tokens=12,
+            timeout_seconds=120,
+        )  # fmt: skip
+    # A model so small seldom finds a score: what counts is that every reply is accounted for.
+    assert len(judgement.scores) + len(judgement.malformed) == 1
+    assert "SmolLM2" in judgement.judge
+    assert "a: Is 0 a prime" in (tmp_path / "kept.jsonl").read_text()
+
+
 # --- what is kept --------------------------------------------------------------------------------
 
 
@@ -269,13 +297,13 @@ def test_a_second_run_asks_nothing_again_and_a_changed_answer_only_what_it_touch
 ):
     these = cases(4)
     first = judged(server, these, tmp_path)
-    asked = len(server.prompts)
+    count = len(server.prompts)
     second = judged(server, these, tmp_path)
-    assert len(server.prompts) == asked
+    assert len(server.prompts) == count
     assert [s.value for s in first.scores] == [s.value for s in second.scores]
     these[1].answers["short"] = "Well."
     judged(server, these, tmp_path)
-    assert len(server.prompts) == asked + 3  # its score, and the pair in both orders
+    assert len(server.prompts) == count + 3  # its score, and the pair in both orders
 
 
 def test_half_a_line_at_the_end_is_dropped_and_what_is_not_ours_is_left_alone(tmp_path: Path):
@@ -375,6 +403,17 @@ def test_questions_and_answers_come_from_fields_and_files(tmp_path: Path):
     assert [where.rpartition("/")[2] for where, _ in bad.problems] == [
         "rows.jsonl:3", "rows.jsonl:4", "other.json, row 3",
     ]  # fmt: skip
+
+
+def test_a_conversation_is_asked_whole_and_its_last_answer_is_the_reference(tmp_path: Path):
+    rows = tmp_path / "rows.jsonl"
+    said = [("system", "Be short."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Why?"),
+            ("assistant", "Because.")]  # fmt: skip
+    messages = [{"role": role, "content": text} for role, text in said]
+    rows.write_text(json.dumps({"messages": messages, "mine": "So."}))
+    [case] = read_cases([str(rows)], ["mine"], BadRows())
+    assert case.turns == messages[:-1] and case.reference == "Because."
+    assert case.question == "system: Be short.\n\nuser: Hi\n\nassistant: Hello\n\nuser: Why?"
 
 
 def test_a_question_that_somebody_has_not_answered_is_left_out_and_counted():

@@ -10,7 +10,7 @@ import pytest
 from lxml import html
 
 from groundup.errors import InputError
-from groundup.evaluate.cases import Case
+from groundup.evaluate.cases import Case, asked
 from groundup.evaluate.judge_results import agreement_results, place_results
 from groundup.evaluate.verdicts import Verdict
 from groundup.evaluate.vote_page import read_votes, write_vote_page
@@ -19,7 +19,9 @@ from groundup.sources.rows import BadRows
 
 def cases(count: int = 12) -> list[Case]:
     said = {"tiny_model": "No </script><b>way</b>.", "large_model": "不行，因为 {x}。"}
-    return [Case(f"Question <i>{n}</i>?", None, f"rows:{n}", dict(said)) for n in range(count)]
+    return [
+        Case(asked(f"Question <i>{n}</i>?"), None, f"rows:{n}", dict(said)) for n in range(count)
+    ]
 
 
 def data_of(text: str) -> dict:
@@ -99,10 +101,12 @@ def test_votes_about_other_answers_are_counted(tmp_path: Path):
     assert len(read_votes(path, others, bad)) == 2
     [(where, what)] = bad.problems
     assert "ann.json, vote" in where and "not here" in what
+    with pytest.raises(InputError, match="no vote is about"):
+        read_votes(path, [Case(asked("Another?"), None, "rows:1", {"a": "1", "b": "2"})], bad)
 
 
 def test_models_with_the_same_answer_share_a_vote(tmp_path: Path):
-    these = [Case("Why?", None, "rows:1", {"a": "So.", "b": "So.", "c": "Because."})]
+    these = [Case(asked("Why?"), None, "rows:1", {"a": "So.", "b": "So.", "c": "Because."})]
     text = write_vote_page(these, 0)
     assert len(data_of(text)["pairs"]) == 1
     path = voted(tmp_path / "ann.json", text, lambda p: "A" if p["A"] == "So." else "B")
@@ -135,4 +139,4 @@ def test_what_is_no_file_of_votes_is_refused(content: str, tmp_path: Path):
 
 def test_without_two_different_answers_there_is_nothing_to_vote_on():
     with pytest.raises(InputError, match="no two different answers"):
-        write_vote_page([Case("Why?", None, "rows:1", {"a": "So.", "b": "So."})], 0)
+        write_vote_page([Case(asked("Why?"), None, "rows:1", {"a": "So.", "b": "So."})], 0)

@@ -62,6 +62,14 @@ def test_the_same_prompt_with_other_seeds_is_another_sample():
     assert said[0] == said[2] and len({tuple(row) for row in said}) == 3
 
 
+def test_rows_with_the_same_prompt_are_read_once_and_go_on_apart():
+    engine = Engine(small(**PARTS["neighbours"]))
+    prompts = [PROMPTS[0], PROMPTS[1], PROMPTS[0], [5, 5], PROMPTS[0]]
+    said = engine.batch(prompts, WARM, seeds=[1, 2, 3, 4, 5])
+    for row, prompt in enumerate(prompts):
+        assert engine.batch([prompt], WARM, seeds=[row + 1]) == [said[row]]
+
+
 def test_a_penalty_for_repetition_counts_no_padding():
     engine = Engine(small())
     penalized = SamplingConfig(temperature=0, max_new_tokens=15, repetition_penalty=3.0)

@@ -72,7 +72,7 @@ def run(parsed: Namespace, models: list[str]) -> list["Result"]:
 def _judged(parsed: Namespace, models: list[str], watcher: "ConsoleWatcher") -> list["Result"]:
     from groundup.evaluate.answers import let_answer
     from groundup.evaluate.cases import complete_cases, drawn, names_of, read_cases
-    from groundup.evaluate.judge import JudgeConfig, judge
+    from groundup.evaluate.judge import JudgeConfig, judge, reach
     from groundup.evaluate.judge_results import judge_results
     from groundup.evaluate.kept import Kept
     from groundup.generation.sampling import SamplingConfig
@@ -83,15 +83,16 @@ def _judged(parsed: Namespace, models: list[str], watcher: "ConsoleWatcher") -> 
     if not parsed.data:
         raise InputError("there are no questions", None, "give rows with --data FILE")
     names = names_of(models, parsed.answers)
+    name = reach(parsed.judge, config) if parsed.judge else ""
     bad, results, verdicts = BadRows(), [], []
     with Kept(Path(parsed.keep)) as kept:
         watcher.stage("answers", "Every model answers the questions.")
         cases = drawn(read_cases(parsed.data, parsed.answers, bad), config.rows, config.seed)
-        for name in models:
-            let_answer(cases, name, longest, kept, watcher.warned)
+        for model in models:
+            let_answer(cases, model, longest, kept, watcher.warned)
         cases = complete_cases(cases, names, bad)
         if parsed.judge:
-            watcher.stage("judging", f"{parsed.judge} judges the answers.")
+            watcher.stage("judging", f"{name} judges the answers.")
             judgement = judge(parsed.judge, cases, config, kept, watcher.advanced)
             results, verdicts = judge_results(judgement, config.scale), judgement.verdicts
     results += _people(parsed, cases, verdicts, config.seed, bad)
@@ -111,7 +112,7 @@ def _people(
     if parsed.vote_page:
         with atomic_file(parsed.vote_page) as file:
             file.write(write_vote_page(cases, seed))
-    voters = {Path(path).stem: read_votes(Path(path), cases, bad) for path in parsed.votes}
+    voters = {path: read_votes(Path(path), cases, bad) for path in parsed.votes}
     results = []
     for voter, votes in voters.items():
         results += place_results(votes, f"Places by {voter}")

@@ -33,8 +33,7 @@ def let_answer(
     too long for it, which it gives no answer to, and of answers that were cut off."""
     model, tokenizer = load(name)
     identity = f"{weights_checksum(find(name))} {tokenizer.fingerprint}"
-    questions = [case.question for case in cases]
-    answers = answer_with(model, tokenizer, questions, max_new_tokens, kept, identity)
+    answers = answer_with(model, tokenizer, cases, max_new_tokens, kept, identity)
     for case, answer in zip(cases, answers, strict=True):
         if answer:
             case.answers[name] = answer.text
@@ -48,7 +47,7 @@ def let_answer(
 def answer_with(
     model: GPT,
     tokenizer: Tokenizer,
-    questions: Sequence[str],
+    cases: Sequence[Case],
     max_new_tokens: int,
     kept: Kept,
     identity: str,
@@ -56,7 +55,7 @@ def answer_with(
     """The greedy answers of a model, None where the question is too long for it. Those that are `kept`
     under the model's `identity` (a checksum of its weights) are not made again."""
     engine = Engine(model)
-    prompts = [prompt_ids(tokenizer, question) for question in questions]
+    prompts = [prompt_ids(tokenizer, case) for case in cases]
     fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.context_length]
     asked = {i: [identity, prompts[i], max_new_tokens] for i in fitting}
     missing = [i for i in fitting if kept.get(asked[i]) is None]
@@ -66,7 +65,7 @@ def answer_with(
         made = _answers(engine, tokenizer, [prompts[i] for i in at_once], max_new_tokens)
         for i, answer in zip(at_once, made, strict=True):
             written = json.dumps(answer, ensure_ascii=False)
-            kept.add(asked[i], written, f"answer to: {questions[i][:80]}")
+            kept.add(asked[i], written, f"answer to: {cases[i].question[:80]}")
     written = {i: kept.get(asked[i]) or "" for i in fitting}
     return [Answer(*json.loads(written[i])) if i in written else None for i in range(len(prompts))]
 
@@ -85,9 +84,8 @@ def _answers(
     return answers
 
 
-def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
-    """A question as the model knows questions: a turn of the user's, or else plain text."""
+def prompt_ids(tokenizer: Tokenizer, case: Case) -> list[int]:
+    """A question as the model knows questions: in turns, or else as plain text."""
     if tokenizer.knows_turns:
-        turns = [{"role": "user", "content": question}]
-        return tokenizer.encode_chat(turns, add_generation_prompt=True)
-    return tokenizer.encode_prompt(question + "\n")
+        return tokenizer.encode_chat(case.turns, add_generation_prompt=True)
+    return tokenizer.encode_prompt(case.question + "\n")

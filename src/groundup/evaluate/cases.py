@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.data.instructions import Message, RowError, conversation
 from groundup.errors import InputError
 from groundup.sources.rows import BadRows, Row, read_rows
 
 QUESTION_FIELDS = ("instruction", "prompt", "question")
 INPUT_FIELD = "input"
+CONVERSATION_FIELDS = {"messages", "conversations"}
 REFERENCE_FIELDS = ("output", "completion", "response", "answer", "chosen")
 # What a file of somebody's answers calls them, the first that it has.
 ANSWER_FIELDS = ("model_response", "response", "answer", "completion", "output")
@@ -23,10 +25,23 @@ REFERENCE = "reference"
 class Case:
     """A question with the answers of several models, by their names."""
 
-    question: str
+    turns: list[Message]
+    """What is said before the answer: mostly one turn of the user's."""
     reference: str | None
     where: str
     answers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        """The turns as one text."""
+        if len(self.turns) == 1:
+            return self.turns[0]["content"]
+        return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in self.turns)
+
+
+def asked(question: str) -> list[Message]:
+    """A question as the only turn of a conversation."""
+    return [{"role": "user", "content": question}]
 
 
 def names_of(models: Sequence[str], written: Sequence[str]) -> list[str]:
@@ -64,8 +79,8 @@ def read_cases(paths: Sequence[str], written: Sequence[str], bad: BadRows) -> li
     a field of these rows.
 
     A row has an instruction (or prompt, or question), perhaps an input, and perhaps an output, the
-    reference. A row without a question or without one of the fields goes to `bad`. Raises `InputError`
-    if no row is of use.
+    reference; or it is a conversation, whose last answer is the reference. A row without a question or
+    without one of the fields goes to `bad`. Raises `InputError` if no row is of use.
     """
     fields = [name for name in written if not Path(name).is_file()]
     cases = [case for row in read_rows(paths, bad) if (case := _case(row, fields, bad))]
@@ -81,12 +96,14 @@ def _add_answers(cases: Iterable[Case], name: str, path: str, bad: BadRows) -> N
     question as the cases' rows have it, and the answer as `model_response`, `answer`, …"""
     answers = {}
     for row in read_rows([path], bad):
-        question, answer = _question(row), _answer(row)
-        if question is None or answer is None:
-            lacking = QUESTION_FIELDS if question is None else ANSWER_FIELDS
-            bad.add(row.where, f"no field {', '.join(lacking)}")
-        else:
-            answers[question] = answer
+        answer = _answer(row)
+        case = _case(row, [], bad)
+        if case and answer is None:
+            bad.add(
+                row.where, f"no field {', '.join(ANSWER_FIELDS)}; it has {', '.join(row.values)}"
+            )
+        elif case and answer is not None:
+            answers[case.question] = answer
     for case in cases:
         if case.question in answers:
             case.answers[name] = answers[case.question]
@@ -115,23 +132,31 @@ def complete_cases(cases: Iterable[Case], names: Iterable[str], bad: BadRows) ->
 
 
 def _case(row: Row, fields: Sequence[str], bad: BadRows) -> Case | None:
-    question = _question(row)
-    if question is None:
-        bad.add(row.where, f"no field {', '.join(QUESTION_FIELDS)}")
+    try:
+        turns, reference = _turns(row)
+    except RowError as error:
+        bad.add(row.where, str(error))
         return None
     absent = [name for name in fields if row.values.get(name) is None]
     if absent:
         bad.add(row.where, f"no field {absent[0]!r}: it has {', '.join(row.values)}")
         return None
     answers = {name: str(row.values[name]).strip() for name in fields}
-    return Case(question, _first(row, REFERENCE_FIELDS), row.where, answers)
+    return Case(turns, reference, row.where, answers)
 
 
-def _question(row: Row) -> str | None:
-    """Instruction and input as one text."""
+def _turns(row: Row) -> tuple[list[Message], str | None]:
+    """What is said before the answer, and the answer that the row itself has, if any."""
+    if not CONVERSATION_FIELDS.isdisjoint(row.values):
+        turns = conversation(row.values)
+        is_answered = turns[-1]["role"] == "assistant"
+        return (turns[:-1], turns[-1]["content"]) if is_answered else (turns, None)
     instruction = _first(row, QUESTION_FIELDS)
+    if instruction is None:
+        raise RowError(f"no field {', '.join(QUESTION_FIELDS)}; it has {', '.join(row.values)}")
     extra = _text(row.values.get(INPUT_FIELD))
-    return instruction and (f"{instruction}\n\n{extra}" if extra else instruction)
+    question = f"{instruction}\n\n{extra}" if extra else instruction
+    return asked(question), _first(row, REFERENCE_FIELDS)
 
 
 def _answer(row: Row) -> str | None:

@@ -21,6 +21,7 @@ KEY_VARIABLE = "GROUNDUP_JUDGE_API_KEY"
 COMPLETIONS = "/chat/completions"
 # A busy server may ask for a longer wait than is ours, up to this.
 LONGEST_WAIT_SECONDS = 60.0
+DENIED = (401, 403)
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,9 +61,11 @@ class Endpoint:
         )
 
     async def __aenter__(self) -> "Endpoint":
-        """Raises `InputError` where no model is named and the server has not just one."""
+        """Raises `InputError` where the key is refused, or no model is named and the server has not just
+        one; `GroundupError` if the server cannot be reached."""
         try:
-            self.model = self.model or await self._only_model()
+            names = await self.models()
+            self.model = self.config.model or self._only(names)
         except BaseException:
             await self._client.aclose()
             raise
@@ -88,6 +91,8 @@ class Endpoint:
         """
         address = self.url + COMPLETIONS
         response = await self._persistently(lambda: self._client.post(address, json=request), _text)
+        if not response.is_success:
+            raise await self._refusal(response)
         if (text := _text(response)) is None:
             raise MalformedReplyError(f"no reply in the answer: {response.text[:200]}", self.url)
         return text
@@ -95,13 +100,14 @@ class Endpoint:
     async def models(self) -> list[str]:
         """The names of the models that the server has; none where it does not tell."""
         response = await self._persistently(lambda: self._client.get(f"{self.url}/models"))
+        if response.status_code in DENIED:
+            raise await self._refusal(response)
         try:
             return [row["id"] for row in response.json()["data"]]
         except (ValueError, KeyError, TypeError):
             return []
 
-    async def _only_model(self) -> str:
-        names = await self.models()
+    def _only(self, names: Sequence[str]) -> str:
         if len(names) == 1:
             return names[0]
         fix = f"name one with --judge.model; it has: {', '.join(names) or '(it does not tell)'}"
@@ -123,11 +129,9 @@ class Endpoint:
             except httpx2.TransportError as error:
                 reason, response = f"{type(error).__name__} {error}".strip(), None
                 continue
-            if response.is_success:
-                if content(response):
-                    return response
-            elif response.status_code not in RETRIED_STATUSES:
-                raise await self._refusal(response)
+            is_failure = response.status_code in RETRIED_STATUSES
+            if not is_failure and (content(response) or not response.is_success):
+                return response
             reason = f"it answers {_status(response)}"
         if response is not None and response.is_success:
             return response
@@ -146,9 +150,9 @@ class Endpoint:
     async def _refusal(self, response: httpx2.Response) -> InputError:
         """The error for an answer that waiting does not change."""
         fix = "check the address and the settings --judge.…"
-        if response.status_code in (401, 403):
+        if response.status_code in DENIED:
             fix = f"give the server's key in {KEY_VARIABLE}"
-        elif response.status_code == 404 and response.request.method == "POST":
+        elif response.status_code == 404:
             fix = "check the address: with most servers it ends in /v1"
             if (names := await self.models()) and self.model not in names:
                 return unknown("model", self.model, names, self.url)

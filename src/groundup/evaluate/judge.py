@@ -140,6 +140,17 @@ def judge(
     return judgement
 
 
+def reach(url: str, config: EndpointConfig) -> str:
+    """The name of the model that will judge. Raises as `Endpoint` does: better now than when all answers
+    have been made."""
+
+    async def name() -> str:
+        async with Endpoint(url, config) as endpoint:
+            return endpoint.model
+
+    return asyncio.run(name())
+
+
 def in_drawn_order(case: Case, names: Sequence[str], seed: int) -> tuple[str, str]:
     """Two names in the order in which their answers are shown: drawn for each question by itself, so
     that other questions in the file change nothing."""

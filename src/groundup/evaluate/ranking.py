@@ -82,16 +82,15 @@ def strengths(
     (Newman 2023, "Efficient Computation of Rankings from Pairwise Comparisons"). A thousand draws go
     through at once, for which a library would fit a thousand times.
     """
-    power = np.ones(wins.shape[:-1])
+    theta = np.zeros(wins.shape[:-1])
     for _ in range(MOST_ROUNDS):
-        before = np.log(power)
+        before, power = theta, np.exp(theta)
         for i in range(wins.shape[-1]):
             per_game = 1 / (power[..., i, None] + power)
             won, lost = wins[..., i, :] * power * per_game, wins[..., :, i] * per_game
             power[..., i] = won.sum(-1) / lost.sum(-1)
         theta = np.log(power)
         theta -= theta.mean(-1, keepdims=True)
-        power = np.exp(theta)
         if np.abs(theta - before).max() < 1e-9:
             break
     return theta

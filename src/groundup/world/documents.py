@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from groundup.world.ask import put_into_words, queries, summaries
-from groundup.world.held_out import anything, held_out, in_training
+from groundup.world.held_out import Allowed, anything, held_out, in_training
 from groundup.world.narrate import narrate
 from groundup.world.question import Question
 from groundup.world.story import make_story
@@ -79,24 +79,29 @@ def held_out_questions(
     """`count` questions of a task whose facts training never shows. `events`: the least and the
     most of their stories."""
     rng = Random(f"exam {seed} {language} {task}")
-    questions: list[Question] = []
-    while len(questions) < count:
-        if task in TASK_MAKERS:
-            questions.append(TASK_MAKERS[task](rng, language, held_out))
-        elif question := _exam_question(rng, language, task, events):
-            questions.append(question)
-    return questions
+    return [_question(rng, language, task, events, anything, held_out) for _ in range(count)]
 
 
-def _exam_question(
-    rng: Random, language: str, task: str, events: tuple[int, int]
-) -> Question | None:
-    story = make_story(rng, rng.randint(*events), anything)
-    asked = [q for q in queries(story) if q.task == task and all(map(held_out, q.facts))]
-    if not asked:
-        return None
-    told = narrate(story, language, rng)
-    return put_into_words(rng.choice(asked), story, told, language, rng)
+def training_questions(
+    language: str, task: str, count: int, seed: int = 0, events: tuple[int, int] = (3, 8)
+) -> list[Question]:
+    """`count` questions of a task such as training may show: no fact in them is held out."""
+    rng = Random(f"training {seed} {language} {task}")
+    return [_question(rng, language, task, events, in_training, in_training) for _ in range(count)]
+
+
+def _question(
+    rng: Random, language: str, task: str, events: tuple[int, int], told: Allowed, asked: Allowed
+) -> Question:
+    """A question of a task: its story has facts that may be `told`, its answer those to be `asked`."""
+    if task in TASK_MAKERS:
+        return TASK_MAKERS[task](rng, language, asked)
+    while True:
+        story = make_story(rng, rng.randint(*events), told)
+        fitting = [q for q in queries(story) if q.task == task and all(map(asked, q.facts))]
+        if fitting:
+            text = narrate(story, language, rng)
+            return put_into_words(rng.choice(fitting), story, text, language, rng)
 
 
 def _document(rng: Random, language: str, mixture: Mixture, most_events: int) -> Document:

@@ -36,6 +36,7 @@ from groundup.train.loop import Run
 from groundup.train.session import Session, run_session
 from groundup.weights.adapters import save_adapter
 from groundup.weights.directory import find, load, weights_checksum
+from groundup.weights.vocabulary import fitted
 
 PREPARE: dict[str, Callable[[Recipe, RunDirectory, GPT, Tokenizer], Tuning]] = {
     "classify": prepare_classify, "instruct": prepare_instruct, "prefer": prepare_prefer,
@@ -133,6 +134,9 @@ def prepare(
     config = recipe.finetune
     model, tokenizer = source or load(base(recipe, run))
     torch.manual_seed(config.train.seed)
+    if config.objective == "instruct" and config.instruct.template:
+        before, tokenizer = tokenizer, tokenizer.with_template(config.instruct.template)
+        model = fitted(model, before, tokenizer)
     if config.base_bits < 32:
         if not config.lora.rank:
             raise InputError(

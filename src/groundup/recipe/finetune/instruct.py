@@ -1,0 +1,132 @@
+"""Instructions: answers learned from conversations, with general text among them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from groundup.data.instructions import Conversation
+from groundup.data.packing import Cuts, PackedBatches, PackedRows, fit
+from groundup.data.windows import WindowConfig, Windows
+from groundup.evaluate.language import LanguageScore
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
+from groundup.model.gpt import GPT
+from groundup.recipe.directory import RunDirectory
+from groundup.recipe.finetune.general import GeneralText, general_text, score_general
+from groundup.recipe.finetune.rows import conversations, left_out
+from groundup.recipe.finetune.tuning import Tuning
+from groundup.recipe.schema import FinetuneConfig, Recipe
+from groundup.sources.rows import BadRows
+from groundup.tokenizer.chat import Message
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.train.loop import Run
+from groundup.tune.instruct import (
+    can_pack,
+    encode_conversations,
+    held_out_loss,
+    instruct,
+)
+from groundup.tune.neftune import add_noise
+from groundup.weights.directory import find, save
+
+# While it trains, the model is looked at on so many rows of conversations, and tokens of general text.
+MOST_ROWS, MOST_TOKENS = 32, 20_000
+SAMPLE_TOKENS = 64
+
+
+def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tokenizer) -> Tuning:
+    """The conversations of a recipe as a tuning of `model`."""
+    config, bad = recipe.finetune, BadRows()
+    settings, train = config.instruct, config.train
+    learned, kept = conversations(recipe, bad)
+    rows, cut = _rows(learned, config, model, tokenizer, bad)
+    held_out, also_cut = _rows(kept, config, model, tokenizer, bad)
+    begun = find(config.model) if config.model else run.pretrained
+    general = general_text(settings.replay, begun, tokenizer, run.finetune / "general")
+    replay = _replay(general, model, config)
+    batches = PackedBatches(
+        rows, train.micro_batch, replay, settings.replay_share if replay else 0.0
+    )
+    add_noise(model, settings.neftune_alpha)
+    size, asked = train.micro_batch, kept[0].messages
+    before = _figures(model, held_out, general, size)
+
+    def evaluate(run: Run, whole: bool) -> dict[str, Any]:
+        loss = held_out_loss(model, held_out, size, None if whole else MOST_ROWS)
+        return {"val_loss": loss, "sample": _sample(model, tokenizer, asked)}
+
+    def finish() -> dict[str, Any]:
+        after = _figures(model, held_out, general, size)
+        return {
+            "val_loss_before": before["val_loss"],
+            "val_loss": after["val_loss"],
+            "forgetting": _forgetting(before["general"], after["general"]),
+            "conversations": len(learned),
+            "held_out_conversations": len(kept),
+            "padding_share": rows.padding_share,
+        }
+
+    return Tuning(
+        model, instruct, batches, -(-len(rows) // size), evaluate, finish,
+        lambda out: save(model, tokenizer, out),
+        notes=_notes(bad, cut + also_cut, general, len(learned) + len(kept)),
+    )  # fmt: skip
+
+
+def _rows(
+    of: list[Conversation], config: FinetuneConfig, model: GPT, tokenizer: Tokenizer,
+    bad: BadRows,
+) -> tuple[PackedRows, Cuts]:  # fmt: skip
+    """The conversations as rows of the model's context, and what is cut of them."""
+    settings, length = config.instruct, model.config.context_length
+    encoded = encode_conversations(of, tokenizer, settings.mask, bad)
+    examples, cut = fit(encoded, length)
+    together = settings.pack and can_pack(model.config)
+    return PackedRows(examples, length, together, config.train.seed), cut
+
+
+def _replay(general: GeneralText | None, model: GPT, config: FinetuneConfig) -> Windows | None:
+    """Windows of general text to mix in, where there is enough of it for one."""
+    length = model.config.context_length
+    if general is None or len(general.train) <= length or not config.instruct.replay_share:
+        return None
+    return Windows(general.train, length, WindowConfig(seed=config.train.seed))
+
+
+def _figures(
+    model: GPT, held_out: PackedRows, general: GeneralText | None, size: int
+) -> dict[str, Any]:
+    """The loss on conversations that were kept aside, and how well general text is predicted."""
+    score = score_general(model, general, MOST_TOKENS) if general else None
+    return {"val_loss": held_out_loss(model, held_out, size), "general": score}
+
+
+def _forgetting(
+    before: LanguageScore | None, after: LanguageScore | None
+) -> dict[str, float] | None:
+    """Bits per byte on general text; None where no general text is known."""
+    if before is None or after is None:
+        return None
+    ratio = after.bits_per_byte / before.bits_per_byte
+    return {"before": before.bits_per_byte, "after": after.bits_per_byte, "relative": ratio - 1}
+
+
+def _sample(model: GPT, tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
+    """What the model answers to the first turn of a conversation."""
+    first = next(i for i, message in enumerate(messages) if message["role"] == "assistant")
+    prompt = tokenizer.encode_chat(messages[:first], add_generation_prompt=True)
+    prompt = prompt[-max(1, model.config.context_length - SAMPLE_TOKENS) :]
+    sampling = SamplingConfig(temperature=0, max_new_tokens=SAMPLE_TOKENS)
+    said = list(Engine(model).stream(prompt, sampling, frozenset(tokenizer.end_ids)))
+    return f"{messages[first - 1]['content']} → {tokenizer.decode(said).strip()}"
+
+
+def _notes(bad: BadRows, cuts: Cuts, general: GeneralText | None, good: int) -> list[str]:
+    notes = left_out(bad, good)
+    if str(cuts):
+        notes.append(str(cuts))
+    if general is None:
+        notes.append(
+            "no general text is known, so none is mixed in, and what the model forgets is not measured: "
+            "name some with --replay"
+        )
+    return notes

@@ -1,0 +1,91 @@
+"""Classification: a model learns which label belongs to a text.
+
+The settings, what is trained, and the objective of the one loop. Reading and dividing the rows is
+`data/examples.py` and `data/parts.py`; the model is `model/classifier.py`.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from groundup.data.examples import LabelledConfig
+from groundup.errors import InputError
+from groundup.model.classifier import Classifier, Pooling
+from groundup.model.gpt import GPT
+from groundup.train.objectives import Objective
+
+TrainLayers = Literal["all", "head", "lora"] | PositiveInt
+
+
+class ClassifyConfig(LabelledConfig):
+    """How a model learns to label texts."""
+
+    pooling: Pooling = "last"
+    """What the head looks at: the `last` token of a text, which has seen all of it, the `mean` of all,
+    or the `first`, which has seen only itself."""
+    train_layers: TrainLayers = "all"
+    """What is trained: `all`, the `head` alone, the last so many blocks with what follows them, or
+    `lora`: the adapter and the head. With an adapter, `all` is `lora`."""
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """The share of certainty that is spread over all labels, so that the model does not learn to be
+    surer than it can be (Szegedy et al. 2016)."""
+
+
+def classification(
+    class_weights: Float[np.ndarray, " labels"] | None = None, label_smoothing: float = 0.0
+) -> Objective:
+    """The cross-entropy of the labels in nats, each text weighted by its label's weight; and as a
+    figure, the accuracy on the batch."""
+    weights = None if class_weights is None else torch.from_numpy(class_weights).float()
+
+    def objective(model: GPT, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        ids, lengths, labels = batch  # `Labelled`, in tensors
+        logits = model(ids, lengths)
+        loss = F.cross_entropy(
+            logits, labels, None if weights is None else weights.to(logits),
+            label_smoothing=label_smoothing,
+        )  # fmt: skip
+        accuracy = (logits.argmax(-1) == labels).float().mean()
+        return loss + model.auxiliary_loss(), {"train_accuracy": accuracy}
+
+    return objective
+
+
+def balanced_weights(
+    labels: Int[np.ndarray, " texts"], n_labels: int
+) -> Float[np.ndarray, " labels"]:
+    """Weights under which all labels count the same together, and the mean text counts 1."""
+    return len(labels) / (n_labels * np.bincount(labels, minlength=n_labels))
+
+
+def freeze(classifier: Classifier, train_layers: TrainLayers) -> None:
+    """Let only what `train_layers` says require gradients.
+
+    Raises `InputError` for more blocks than there are, and where an adapter is asked for that the model
+    does not have, or has one beside other layers that should be trained."""
+    adapted = [name for name, _ in classifier.named_parameters() if ".adapters." in name]
+    if bool(adapted) != (train_layers == "lora") and (train_layers != "all"):
+        raise InputError(
+            "the model has an adapter: beside it, only the head is trained" if adapted
+            else "there is no adapter to train",
+            "train_layers", "leave train_layers at all" if adapted else "add one with --lora-rank 8",
+        )  # fmt: skip
+    if adapted:  # which has frozen everything else
+        classifier.head.requires_grad_(True)
+        return
+    n_layers = classifier.config.n_layers
+    trained = {"all": n_layers, "head": 0}.get(str(train_layers), train_layers)
+    if not isinstance(trained, int) or trained > n_layers:
+        raise InputError(
+            f"there are no {train_layers} blocks to train", "train_layers", f"there are {n_layers}"
+        )
+    classifier.requires_grad_(train_layers == "all")
+    for block in classifier.blocks[n_layers - trained :]:
+        block.requires_grad_(True)
+    classifier.final_norm.requires_grad_(trained > 0)
+    classifier.head.requires_grad_(True)
