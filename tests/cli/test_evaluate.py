@@ -116,7 +116,9 @@ def test_several_models_stand_side_by_side_on_a_page(
     model.head.weight.data.mul_(2)
     save(model, tokenizer, other)
     (tmp_path / "a.txt").write_text(STORY, encoding="utf-8")
-    told = figures(directory, other, "--text", tmp_path / "a.txt", "--html", tmp_path / "report.html")
+    told = figures(
+        directory, other, "--text", tmp_path / "a.txt", "--html", tmp_path / "report.html"
+    )
     one, two = (told["models"][str(name)]["bits_per_byte"] for name in (directory, other))
     assert one != two
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
