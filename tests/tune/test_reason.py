@@ -20,6 +20,7 @@ from groundup.tune.reason import (
     Rollout,
     Rollouts,
     frozen,
+    nothing_to_learn,
     policy,
     to_exercise,
     world_exercises,
@@ -106,6 +107,20 @@ def test_rewarded_answers_become_likelier(model: GPT):
     hooks = [lambda run: shares.append(run.figures["exact"])]
     train(run, rollouts(model, config), policy(config), hooks)
     assert np.mean(shares[:3]) < 0.5 and np.mean(shares[-3:]) > 0.9
+
+
+def test_a_training_without_any_difference_of_marks_says_so(model: GPT):
+    def mixed(mark) -> list[float]:
+        prompts = [Exercise(exercise.prompt, mark) for exercise in exercises(0)]
+        sample = Rollouts(model, lambda n: prompts, CONFIG, frozenset(), seed=0)
+        run, shares = start_run(model, TrainConfig(steps=20, learning_rate=1e-6)), []
+        train(run, sample, policy(CONFIG), [lambda run: shares.append(run.figures["mixed_groups"])])
+        return shares
+
+    hopeless = mixed(lambda said: 0.0)
+    assert "ask easier questions" in str(nothing_to_learn(hopeless))
+    assert nothing_to_learn(hopeless[:19]) is None
+    assert nothing_to_learn(mixed(lambda said: float(said[0] < 100))) is None
 
 
 def weights_after(model: GPT, config: TrainConfig, reason: ReasonConfig, broken_at: int | None):
