@@ -11,8 +11,8 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 @contextlib.contextmanager
-def running(path: Path, n_ctx: int = 64) -> Iterator[Ask]:
-    """What asks an endpoint of the server something, as JSON; it computes in single precision."""
+def listening(path: Path, n_ctx: int = 64) -> Iterator[str]:
+    """The address of the server; it computes in single precision."""
     import xllamacpp
 
     settings = xllamacpp.CommonParams()
@@ -21,14 +21,21 @@ def running(path: Path, n_ctx: int = 64) -> Iterator[Ask]:
     settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     server = xllamacpp.Server(settings)
+    yield server.listening_address
+    del server
+
+
+@contextlib.contextmanager
+def running(path: Path, n_ctx: int = 64) -> Iterator[Ask]:
+    """What asks an endpoint of the server something, as JSON."""
 
     def ask(endpoint: str, asked: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{server.listening_address}/{endpoint}", json.dumps(asked).encode(),
+            f"{address}/{endpoint}", json.dumps(asked).encode(),
             {"Content-Type": "application/json"},
         )  # fmt: skip
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
-    yield ask
-    del server
+    with listening(path, n_ctx) as address:
+        yield ask

@@ -106,7 +106,7 @@ def _input_error(cls: type[BaseModel], error: ValidationError, where: str | None
     if problem["type"] == "value_error":
         return InputError(f"{name}: {own_words}{_shown(given)}", where)
     allowed = TypeAdapter(_type_at(cls, path)).json_schema()
-    close = nearest(str(given), allowed.get("enum", ()))
+    close = nearest(str(given), map(str, allowed.get("enum", ())))
     hint = f"did you mean {close!r}?" if close else None
     return InputError(f"{name} must be {_in_words(allowed)}{_shown(given)}", where, hint)
 

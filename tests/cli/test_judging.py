@@ -103,8 +103,8 @@ def test_people_vote_on_a_page_and_their_votes_are_read_back(server: ChatServer,
     (folder / "ann.json").write_text(json.dumps({"kind": data["kind"], "votes": votes}))
     results = evaluate(["model"], *common, "--votes", "ann.json", "--judge", server.url)
     sections = by_section(results)
-    assert sorted(sections["Places by ann"]) == ["model", "other"]
-    assert sections["Agreement"] == ["the judge and ann"]
+    assert sorted(sections["Places by ann.json"]) == ["model", "other"]
+    assert sections["Agreement"] == ["the judge and ann.json"]
 
 
 def test_memorisation_is_measured_against_held_out_text(folder: Path, story: Path):

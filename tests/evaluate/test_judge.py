@@ -24,6 +24,7 @@ from groundup.evaluate.judge_results import judge_results
 from groundup.evaluate.kept import Kept
 from groundup.sources.rows import BadRows
 from tests.evaluate.chat_server import ChatServer, first_judge, serving
+from tests.llama_cpp import listening
 
 QUICK = {"first_wait_seconds": 0.01, "timeout_seconds": 5.0}
 
@@ -274,6 +275,18 @@ def test_a_reply_that_is_none_is_an_error_of_its_own(server: ChatServer):
     server.faults = ["no message"]
     with pytest.raises(MalformedReplyError, match="no reply in the answer"):
         asyncio.run(ask())
+
+
+def test_llama_cpp_s_own_server_is_understood(smollm2: Path, tmp_path: Path):
+    with listening(smollm2, n_ctx=512) as address:
+        judgement = judged(
+            ChatServer(url=address), cases(1, a="No."), tmp_path, ask="scores", max_tokens=12,
+            timeout_seconds=120,
+        )  # fmt: skip
+    # A model so small seldom finds a score: what counts is that every reply is accounted for.
+    assert len(judgement.scores) + len(judgement.malformed) == 1
+    assert "SmolLM2" in judgement.judge
+    assert "a: Is 0 a prime" in (tmp_path / "kept.jsonl").read_text()
 
 
 # --- what is kept --------------------------------------------------------------------------------

@@ -101,6 +101,8 @@ def test_votes_about_other_answers_are_counted(tmp_path: Path):
     assert len(read_votes(path, others, bad)) == 2
     [(where, what)] = bad.problems
     assert "ann.json, vote" in where and "not here" in what
+    with pytest.raises(InputError, match="no vote is about"):
+        read_votes(path, [Case(asked("Another?"), None, "rows:1", {"a": "1", "b": "2"})], bad)
 
 
 def test_models_with_the_same_answer_share_a_vote(tmp_path: Path):

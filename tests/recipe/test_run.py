@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from groundup.errors import GroundupError, InputError
-from groundup.recipe.run import Finished, run_recipe
+from groundup.recipe.finished import Finished
+from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import merge, parse_recipe, read_recipe
 from groundup.recipe.watch import Watcher
 from tests.conftest import groundup
@@ -56,7 +57,7 @@ def test_what_is_done_is_not_done_again(story: Path, tmp_path: Path):
     assert heard.done == ORDER
     again, heard = run(small(story), tmp_path)
     assert heard.done == [] and heard.skipped_stages == ORDER
-    assert again.summary == first.summary and again.records == first.records
+    assert again.pretrained == first.pretrained and again.records == first.records
 
 
 def test_only_what_depends_on_a_change_is_done_again(story: Path, tmp_path: Path):
@@ -89,7 +90,7 @@ def test_an_earlier_training_is_set_aside_not_lost(story: Path, tmp_path: Path):
         run(small(story, pretrain={"train": {"seed": seed}}), tmp_path)
     assert (tmp_path / "pretrain.previous.2/summary.json").is_file()
     kept = json.loads((tmp_path / "pretrain.previous/summary.json").read_text())
-    assert kept["model_checksum"] == first.summary.model_checksum
+    assert kept["model_checksum"] == first.pretrained.model_checksum
 
 
 def test_more_minutes_go_on_from_what_was_trained(story: Path, tmp_path: Path):
@@ -97,7 +98,7 @@ def test_more_minutes_go_on_from_what_was_trained(story: Path, tmp_path: Path):
     first, _ = run(small(story, pretrain={"train": train}), tmp_path)
     longer, heard = run(small(story, pretrain={"train": train | {"minutes": 0.02}}), tmp_path)
     assert heard.done == ["pretrain", "evaluate"]
-    assert longer.summary.steps > first.summary.steps
+    assert longer.pretrained.steps > first.pretrained.steps
     assert not (tmp_path / "pretrain.previous").exists()
 
 
@@ -153,7 +154,7 @@ def test_sources_are_drawn_in_their_shares_and_it_is_reported(tmp_path: Path):
     ]
     values = small(tmp_path / "large.txt", data={"paths": [], "sources": sources})
     finished, _ = run(values, tmp_path / "run")
-    drawn = finished.summary.drawn
+    drawn = finished.pretrained.drawn
     assert drawn["small"]["windows"] == 60 and drawn["large"]["windows"] == 20
     assert "times its text" in finished.run.report.read_text(encoding="utf-8")
 
@@ -173,7 +174,7 @@ def test_the_report_says_which_text_and_code_made_the_model(story: Path, tmp_pat
     finished, _ = run(small(story, **changes), tmp_path)
     report = finished.run.report.read_text(encoding="utf-8")
     for said in (
-        finished.summary.model_checksum,
+        finished.pretrained.model_checksum,
         "text: text",
         "kWh",
         "[PHONE]",

@@ -44,6 +44,7 @@ def test_each_named_template_writes_its_format_with_tokens_of_its_own(name: str)
     assert all(ids.count(tokenizer.special_tokens[mark]) for mark in marks)
     assert all(tokenizer.special_tokens[mark] >= plain.vocab_size for mark in marks)
     assert tokenizer.encode("Hello") == plain.encode("Hello")
+    assert tokenizer.knows_turns and not plain.knows_turns
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

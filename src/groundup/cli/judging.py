@@ -112,7 +112,7 @@ def _people(
     if parsed.vote_page:
         with atomic_file(parsed.vote_page) as file:
             file.write(write_vote_page(cases, seed))
-    voters = {Path(path).stem: read_votes(Path(path), cases, bad) for path in parsed.votes}
+    voters = {path: read_votes(Path(path), cases, bad) for path in parsed.votes}
     results = []
     for voter, votes in voters.items():
         results += place_results(votes, f"Places by {voter}")

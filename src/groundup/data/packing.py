@@ -6,7 +6,7 @@ As with windows, everything is a pure function of n.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +57,9 @@ class Cuts:
     answer_tokens: int = 0
     left_out: int = 0
     """Examples without anything to learn."""
+
+    def __add__(self, other: "Cuts") -> "Cuts":
+        return Cuts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def __str__(self) -> str:
         said = {

@@ -107,8 +107,10 @@ def frozen_weights(run: ExaminedRun) -> Iterator[Finding]:
     if last - first < FEWEST_STEPS or reach(run.train_config, first, last) < 1e-5:
         return
     old, new = saved[first], saved[last]
-    common = [n for n in old if n in new and not n.endswith("key.bias")]
-    frozen = [n for n in common if torch.equal(old[n], new[n])]
+    names = [n for n, _ in run.model.named_parameters()] if run.model else list(old)
+    common = [n for n in names if not n.endswith("key.bias")]
+    # A checkpoint leaves out what does not require gradients.
+    frozen = [n for n in common if n not in new or (n in old and torch.equal(old[n], new[n]))]
     if frozen:
         part = "the model does" if len(frozen) == len(common) else "a part of the model does"
         yield Finding(

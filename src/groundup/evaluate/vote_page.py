@@ -77,7 +77,8 @@ def write_vote_page(cases: Sequence[Case], seed: int) -> str:
 
 def read_votes(path: Path, cases: Sequence[Case], bad: BadRows) -> list[Verdict]:
     """The votes in a file that the page gave, as verdicts about the models of `cases`. A vote about
-    answers that are not among them goes to `bad`. Raises `InputError` if it is no such file."""
+    answers that are not among them goes to `bad`. Raises `InputError` if it is no such file, or if no vote
+    is about these."""
     models: dict[str, list[tuple[Ballot, str, str]]] = {}
     for ballot, first, second in _ballots(cases, seed=0):
         models.setdefault(ballot.id, []).append((ballot, first, second))
@@ -91,6 +92,9 @@ def read_votes(path: Path, cases: Sequence[Case], bad: BadRows) -> list[Verdict]
                 first, second = second, first
             winner = {"A": first, "B": second, "tie": None}[vote["vote"]]
             verdicts.append(Verdict(ballot.question, first, second, winner))
+    if not verdicts:
+        fix = "give the same --data, models and answers as when the page was written"
+        raise InputError("no vote is about answers that are here", str(path), fix)
     return verdicts
 
 

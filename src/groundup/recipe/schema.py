@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -140,6 +141,11 @@ class PretrainConfig(Settings):
         return preset(self.preset, **{"vocab_size": vocab_size, **self.model})
 
 
+def _number(value: Any) -> Any:
+    """A choice between numbers takes them from flags as well, which are text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 class FinetuneConfig(Settings):
     """The job that the model is given."""
 
@@ -154,7 +160,7 @@ class FinetuneConfig(Settings):
     """How often the rows are gone through, where `train.steps` does not say how long."""
     lora: AdapterConfig = AdapterConfig()
     """An adapter that trains instead of the model."""
-    base_bits: Literal[32, 8, 4] = 32
+    base_bits: Annotated[Literal[32, 8, 4], BeforeValidator(_number)] = 32
     """Below 32: the frozen model under an adapter is held in so many bits a weight (QLoRA, Dettmers et
     al. 2023)."""
     classify: ClassifyConfig = ClassifyConfig()

@@ -250,11 +250,11 @@ class Tokenizer:
 
     @property
     def knows_turns(self) -> bool:
-        """True if the chat template marks turns with special tokens of this vocabulary."""
+        """True if the chat template marks turns, or their end, with special tokens of this
+        vocabulary."""
         if self.chat_template is None:
             return False
-        turn = self.encode_chat([{"role": "user", "content": ""}], add_generation_prompt=True)
-        return not set(turn).isdisjoint(self.special_tokens.values())
+        return not set(self.encode_chat(SAMPLE[1:])).isdisjoint(self.special_tokens.values())
 
     def encode_chat(
         self,

@@ -42,6 +42,8 @@ class InstructConfig(Settings):
     of it is empty. (A model that carries a state from token to token needs rows of their own.)"""
     neftune_alpha: NonNegativeFloat = 0.0
     """Noise on the embeddings (NEFTune): the paper uses 5 to 15; 0 is none."""
+    replay: list[str] = []
+    """General text to mix in. Default: the text that a model of groundup's own was made from."""
     replay_share: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the rows that are general text, so that the model does not forget it."""
     held_out: float = Field(default=0.05, ge=0.0, lt=1.0)

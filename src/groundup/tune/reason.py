@@ -44,6 +44,10 @@ class ReasonConfig(Settings):
     """The kinds of question of the sample world to ask, in turn."""
     languages: tuple[Literal["en", "zh"], ...] = Field(default=("en", "zh"), min_length=1)
     """The languages to ask them in, in turn."""
+    held_out_questions: PositiveInt = 400
+    """How many questions, none of which is ever asked in training, are kept for the exam."""
+    split_seed: Seed = 0
+    """Which rows these are, where questions are rows."""
     answers: int = Field(default=8, ge=2)
     """How often each question is answered: the size of a group."""
     max_new_tokens: PositiveInt = 32

@@ -11,19 +11,17 @@ which has the ranks of all together; such a one is known by its zeros, and taken
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
 from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.errors import CorruptFileError, InputError, nearest, unknown
 from groundup.files import atomic_directory, write_json
+from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.lora import (
     Base,
@@ -35,9 +33,7 @@ from groundup.model.lora import (
     attach,
     linear_layers,
 )
-from groundup.settings import Settings
-from groundup.tokenizer.files import read_json
-from groundup.weights.assembly import Slot, slots
+from groundup.weights.assembly import slots
 from groundup.weights.families import FAMILIES, Family, family_for
 from groundup.weights.huggingface import (
     FLOATS,
@@ -47,90 +43,11 @@ from groundup.weights.huggingface import (
     renaming,
     tensors_in,
 )
+from groundup.weights.layouts import Layout
+from groundup.weights.peft_config import CONFIG, PeftConfig, read_peft_config
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-
-
-class PeftConfig(Settings):
-    """What we read of an adapter_config.json, in its own words."""
-
-    r: PositiveInt = 8
-    lora_alpha: PositiveFloat = 8.0
-    lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    use_rslora: bool = False
-    use_dora: bool = False
-    rank_pattern: dict[str, PositiveInt] = {}
-    """Ranks of the layers whose names end in what these expressions match."""
-    alpha_pattern: dict[str, PositiveFloat] = {}
-    base_model_name_or_path: str | None = None
-
-    def rank(self, layer: str) -> int:
-        return self.rank_pattern.get(_pattern(self.rank_pattern, layer), self.r)
-
-    def scale(self, layer: str) -> float:
-        """The factor on B A."""
-        alpha = self.alpha_pattern.get(_pattern(self.alpha_pattern, layer), self.lora_alpha)
-        return alpha / self._root(self.rank(layer))
-
-    def alpha(self, scale: float, rank: int) -> float:
-        """The alpha that gives this factor at this rank."""
-        return scale * self._root(rank)
-
-    def _root(self, rank: int) -> float:
-        return math.sqrt(rank) if self.use_rslora else float(rank)
-
-
-def _pattern(patterns: dict[str, Any], layer: str) -> str:
-    found = (key for key in patterns if re.match(rf"(.*\.)?({key})$", layer))
-    return next(found, "")
-
-
-# Values of keys of which others would mean another computation; and keys that say how an adapter was
-# made, or only how PEFT finds its layers, which its tensors say as well.
-ONLY = {
-    "peft_type": ("LORA",),
-    "bias": ("none",),
-    # What is left out here changes the base as well (PiSSA, OLoRA, CorDA, LoftQ).
-    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal", "lora_ga"),
-}
-NO_MATTER = {
-    "auto_mapping", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules",
-    "fan_in_fan_out", "inference_mode", "layers_pattern", "layers_to_transform", "loftq_config",
-    "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size", "revision",
-    "runtime_config", "target_modules", "task_type",
-}  # fmt: skip
-
-
-def read_peft_config(directory: Path) -> PeftConfig:
-    """The adapter_config.json of an adapter.
-
-    Raises `InputError` for an adapter that is no LoRA, or more than one, and `CorruptFileError` for a
-    file that is no JSON."""
-    path = directory / CONFIG
-    if not path.is_file():
-        raise InputError(f"this folder is no adapter: no {CONFIG}", str(directory), "name another")
-    given = {key: value for key, value in read_json(path).items() if value is not None}
-    for key, known in ONLY.items():
-        if given.get(key, known[0]) not in known:
-            raise InputError(
-                f"{key} {given[key]!r} is not supported in an adapter", str(path),
-                f"supported: {', '.join(map(repr, known))}",
-            )  # fmt: skip
-    for key, value in given.items():
-        if value and key not in {*ONLY, *NO_MATTER, *PeftConfig.model_fields}:
-            raise InputError(
-                f"{key} {value!r} is not supported in an adapter", str(path),
-                "merge the adapter into its base with the program that made it",
-            )  # fmt: skip
-    fields = {key: value for key, value in given.items() if key in PeftConfig.model_fields}
-    config = PeftConfig.parse(fields, str(path))
-    for pattern in (*config.rank_pattern, *config.alpha_pattern):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise CorruptFileError(f"{pattern!r} is no pattern ({error})", str(path)) from None
-    return config
 
 
 # Reading
@@ -151,6 +68,22 @@ ENDINGS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Place:
+    """One of their linear layers, and those of ours that are in it."""
+
+    name: str
+    layout: Layout
+    """How the rows of ours lie in theirs, as B's do."""
+    transposed: bool
+    """Whether its weight is (in, out); A and B never are."""
+    ours: dict[str, Base]
+
+    @property
+    def shapes(self) -> list[tuple[int]]:
+        return [(layer.out_features,) for layer in self.ours.values()]
+
+
 def load_adapter(model: GPT, directory: str | Path, name: str = "default") -> None:
     """Put the adapter in `directory` on `model` under a name, and to work; as after `add_lora`, only its
     parameters require gradients then.
@@ -159,11 +92,8 @@ def load_adapter(model: GPT, directory: str | Path, name: str = "default") -> No
     files that are cut or do not fit each other."""
     directory = Path(directory)
     config, tensors = read_peft_config(directory), read_tensors(directory)
-    plan = {slot.theirs.removesuffix(".weight"): slot for slot in _slots_like(model, tensors)}
-    named = renaming(tensors, list(plan))
-    places = {named(theirs): slot for theirs, slot in plan.items()}
+    places = _places_like(model, tensors)
     adapters: dict[str, Lora] = {}
-    layers = linear_layers(model)
     for theirs, found in tensors.items():
         if theirs not in places:
             close = nearest(theirs, places)
@@ -171,12 +101,8 @@ def load_adapter(model: GPT, directory: str | Path, name: str = "default") -> No
                 f"this adapter is for another base: the model has no linear layer {theirs!r}",
                 str(directory), f"the nearest there is {close!r}" if close else "use its own base",
             )  # fmt: skip
-        slot = places[theirs]
-        ours = {
-            name.removesuffix(".weight"): layers[name.removesuffix(".weight")] for name in slot.ours
-        }
-        _check(found, ours, config, theirs)
-        adapters |= _apart(found, slot, ours, config, theirs, model)
+        _check(found, places[theirs], config, theirs)
+        adapters |= _apart(found, places[theirs], config, theirs, model.config)
     attach(model, adapters, name)
 
 
@@ -208,24 +134,33 @@ def read_tensors(directory: Path) -> dict[str, Tensors]:
     }
 
 
-def _slots_like(model: GPT, tensors: dict[str, Tensors]) -> list[Slot]:
-    """The linear layers of the model in the words of the family that has the most of these: one
-    configuration may belong to several, which split their matrices otherwise."""
-    families = [family for family in FAMILIES.values() if family.covers(model.config)]
-
-    def known(plan: list[Slot]) -> int:
-        names = [slot.theirs.removesuffix(".weight") for slot in plan]
-        named = renaming(tensors, names)
-        return sum(named(name) in tensors for name in names)
-
-    return max((_slots(model, family) for family in (*families, None)), key=known)
-
-
-def _slots(model: GPT, family: Family | None) -> list[Slot]:
-    return slots([f"{layer}.weight" for layer in linear_layers(model)], family)
+def _places_like(model: GPT, tensors: dict[str, Tensors]) -> dict[str, Place]:
+    """The linear layers of the model by the names that these tensors have, in the words of the family
+    that knows the most of them: one configuration may belong to several, which join other layers."""
+    best: dict[str, Place] = {}
+    for family in (None, *(family for family in FAMILIES.values() if family.covers(model.config))):
+        places = _places(model, family)
+        named = renaming(tensors, [place.name for place in places])
+        known = {named(place.name): place for place in places}
+        if not best or len(known.keys() & tensors) > len(best.keys() & tensors):
+            best = known
+    return best
 
 
-def _check(found: Tensors, ours: dict[str, Base], config: PeftConfig, theirs: str) -> None:
+def _places(model: GPT, family: Family | None) -> list[Place]:
+    layers = linear_layers(model)
+    return [
+        Place(
+            slot.theirs.removesuffix(".weight"),
+            replace(slot.layout, transposed=False),
+            slot.layout.transposed,
+            {name: layers[name] for name in (full.removesuffix(".weight") for full in slot.ours)},
+        )
+        for slot in slots([f"{layer}.weight" for layer in layers], family)
+    ]
+
+
+def _check(found: Tensors, place: Place, config: PeftConfig, theirs: str) -> None:
     """Refuse tensors that do not fit the config, or the layers that they are for."""
     rank, where = config.rank(theirs), str(found.a.file)
     if (found.magnitude is not None) != config.use_dora:
@@ -239,11 +174,10 @@ def _check(found: Tensors, ours: dict[str, Base], config: PeftConfig, theirs: st
             f"tensor {found.a.name!r} has shape {found.a.shape}, but {CONFIG} says rank {rank}",
             where, "use the config that was saved with these weights",
         )  # fmt: skip
-    rows = sum(layer.out_features for layer in ours.values())
+    rows = sum(layer.out_features for layer in place.ours.values())
     wanted: dict[Stored, tuple[int, ...]] = {
-        found.a: (rank, next(iter(ours.values())).in_features),
-        found.b: (rows, rank),
-    }
+        found.a: (rank, next(iter(place.ours.values())).in_features), found.b: (rows, rank),
+    }  # fmt: skip
     if found.magnitude:
         wanted[found.magnitude] = (rows,)
     for tensor, shape in wanted.items():
@@ -261,36 +195,32 @@ def _check(found: Tensors, ours: dict[str, Base], config: PeftConfig, theirs: st
 
 
 def _apart(
-    found: Tensors, slot: Slot, ours: dict[str, Base], config: PeftConfig, theirs: str, model: GPT
+    found: Tensors, place: Place, config: PeftConfig, theirs: str, shape: ModelConfig
 ) -> dict[str, Lora]:
     """The adapters of our layers that are in one of theirs."""
     a, b = found.a.read(), found.b.read()
-    rows = replace(slot.layout, transposed=False)
-    shapes = [(layer.out_features,) for layer in ours.values()]
-    parts = rows.to_ours(b, shapes, model.config)
-    magnitudes: Sequence[Tensor | None] = [None] * len(ours)
+    parts = place.layout.to_ours(b, place.shapes, shape)
+    magnitudes: Sequence[Tensor | None] = [None] * len(parts)
     if found.magnitude:
-        magnitudes = rows.to_ours(found.magnitude.read(), shapes, model.config)
+        magnitudes = place.layout.to_ours(found.magnitude.read(), place.shapes, shape)
     adapters = {}
-    for name, part, columns, magnitude in zip(
-        ours, parts, _columns(parts), magnitudes, strict=True
-    ):
-        if len(columns):
-            rank = len(columns)
-            alpha = config.alpha(config.scale(theirs), rank)
+    columns = _columns(parts, every=config.use_dora)
+    for name, part, own, magnitude in zip(place.ours, parts, columns, magnitudes, strict=True):
+        if len(own):
+            alpha = config.alpha(config.scale(theirs), len(own))
             kind = Dora if config.use_dora else Lora
-            lora = kind(ours[name], rank, alpha, config.lora_dropout, config.use_rslora)
-            adapters[name] = _filled(lora, a[columns], part[:, columns], magnitude)
+            lora = kind(place.ours[name], len(own), alpha, config.lora_dropout, config.use_rslora)
+            adapters[name] = _filled(lora, a[own], part[:, own], magnitude)
     return adapters
 
 
-def _columns(parts: Sequence[Tensor]) -> list[Tensor]:
-    """For each part of a B the columns that it uses: its own where each has some of its own, as in those
-    that we put together; else all."""
-    used = [part.ne(0).any(dim=0) for part in parts]
-    times = torch.stack(used).sum(dim=0)
-    if len(parts) == 1 or times.max() != 1:
-        used = [torch.ones_like(part) for part in used]
+def _columns(parts: Sequence[Tensor], every: bool) -> list[Tensor]:
+    """For each part of a B the columns that it uses: its own, where no two use the same (nor any uses
+    none, if `every` part needs some), as in those that we put together; else all."""
+    used = torch.stack([part.ne(0).any(dim=0) for part in parts])
+    apart = used.sum(dim=0).max() == 1 and not (every and (used.sum(dim=1) == 0).any())
+    if len(parts) == 1 or not apart:
+        used = torch.ones_like(used)
     return [part.nonzero()[:, 0] for part in used]
 
 
@@ -322,26 +252,24 @@ def save_adapter(
         for layer, part in adapted_layers(model).items()
         if name in part.adapters
     }
-    layers, plan = linear_layers(model), _slots(model, _family(model, base))
-    joined: dict[str, Joined] = {}
-    for slot in plan:
-        ours = {n: layers[n] for n in (full.removesuffix(".weight") for full in slot.ours)}
-        if adapters.keys() & ours.keys():
-            theirs = slot.theirs.removesuffix(".weight")
-            joined[theirs] = _together(slot, ours, adapters, model)
-    tensors = {
-        f"{PREFIX}{theirs}.{ending}": tensor.detach().cpu().contiguous()
-        for theirs, one in joined.items()
-        for ending, tensor in one.tensors().items()
+    places = _places(model, _family(model, base))
+    joined = {
+        place.name: _together(place, adapters, model.config)
+        for place in places
+        if adapters.keys() & place.ours.keys()
     }
-    turned = any(slot.layout.transposed for slot in plan)
     with atomic_directory(directory) as folder:
+        tensors = {
+            f"{PREFIX}{theirs}.{ending}": tensor.detach().cpu().contiguous()
+            for theirs, one in joined.items()
+            for ending, tensor in one.tensors().items()
+        }
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         config = _describe(next(iter(adapters.values())), joined, str(base)).model_dump()
-        names = [slot.theirs.removesuffix(".weight") for slot in plan]
         write_json(folder / CONFIG, {
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "inference_mode": True,
-            "fan_in_fan_out": turned, "target_modules": _targets(joined, names), **config,
+            "fan_in_fan_out": any(place.transposed for place in places),
+            "target_modules": _targets(joined, [place.name for place in places]), **config,
         })  # fmt: skip
 
 
@@ -362,30 +290,31 @@ class Joined:
         return found
 
 
-def _together(
-    slot: Slot, ours: dict[str, Base], adapters: Mapping[str, Lora], model: GPT
-) -> Joined:
+@torch.no_grad()
+def _together(place: Place, adapters: Mapping[str, Lora], shape: ModelConfig) -> Joined:
     """The adapters of our layers that are in one of theirs, side by side."""
-    present = [adapters[name] for name in ours if name in adapters]
+    present = [adapters[name] for name in place.ours if name in adapters]
     a, scale = torch.cat([lora.a for lora in present]), present[0].scale
     blocks, at = [], 0
-    for name, layer in ours.items():
+    for name, layer in place.ours.items():
         block = a.new_zeros(layer.out_features, len(a))
         if lora := adapters.get(name):
             block[:, at : at + lora.rank] = lora.b * (lora.scale / scale)
             at += lora.rank
         blocks.append(block)
-    rows = replace(slot.layout, transposed=False)
-    magnitude = None
-    if isinstance(present[0], Dora):
-        if len(present) < len(ours):
-            raise InputError(
-                f"{', '.join(ours)} are one layer in files, so DoRA can have none of them alone",
-                "the adapter", "put DoRA on all of them, or use LoRA",
-            )  # fmt: skip
-        lengths = [lora.magnitude for lora in present if isinstance(lora, Dora)]
-        magnitude = rows.to_theirs(lengths, model.config)
-    return Joined(a, rows.to_theirs(blocks, model.config), magnitude, scale)
+    b = place.layout.to_theirs(blocks, shape)
+    return Joined(a, b, _magnitude(place, present, shape), scale)
+
+
+def _magnitude(place: Place, present: Sequence[Lora], shape: ModelConfig) -> Tensor | None:
+    """The lengths that DoRA has trained, for all rows of one of their layers."""
+    lengths = [lora.magnitude for lora in present if isinstance(lora, Dora)]
+    if lengths and len(lengths) < len(place.ours):
+        raise InputError(
+            f"{', '.join(place.ours)} are one layer in files, so DoRA can have none of them alone",
+            "the adapter", "put DoRA on all of them, or use LoRA",
+        )  # fmt: skip
+    return place.layout.to_theirs(lengths, shape) if lengths else None
 
 
 def _describe(lora: Lora, joined: dict[str, Joined], base: str) -> PeftConfig:

@@ -17,17 +17,19 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights import adapters, gguf, huggingface, llama2c
+from groundup.weights import gguf, huggingface, llama2c
+from groundup.weights.adapters import load_adapter
 from groundup.weights.families import Family, family_for
 from groundup.weights.gguf_head import is_gguf
+from groundup.weights.peft_config import CONFIG, read_peft_config
 
 
 def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
     """Write `model` and its `tokenizer` as a model directory, replacing one that stood there.
 
     Where a family of Hugging Face's covers the configuration, in that family's layout, so that
-    `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. Returns the
-    `model_type`."""
+    `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. An adapter at work is
+    merged into what is written. Returns the `model_type`."""
     with atomic_directory(directory) as folder:
         return write(model, tokenizer, folder)
 
@@ -133,12 +135,12 @@ def find(source: str | Path) -> Path:
 
 def is_adapter(path: Path) -> bool:
     """Whether a path is the directory of an adapter, and of no whole model."""
-    return (path / adapters.CONFIG).is_file() and not (path / "config.json").is_file()
+    return (path / CONFIG).is_file() and not (path / "config.json").is_file()
 
 
 def base_of(path: Path) -> Path:
     """The model that an adapter was trained on. Nothing is downloaded for it."""
-    name, where = adapters.read_peft_config(path).base_model_name_or_path, path / adapters.CONFIG
+    name, where = read_peft_config(path).base_model_name_or_path, path / CONFIG
     base = _local(name or "")
     if base is None or is_adapter(base):
         what = "is an adapter itself" if base else "is not here"
@@ -171,7 +173,7 @@ def read_tokenizer_with(path: Path) -> Tokenizer:
 def read_adapted_model(path: Path, dtype: torch.dtype) -> GPT:
     """The base of an adapter, with the adapter on it and at work."""
     model = load_model(base_of(path), dtype)
-    adapters.load_adapter(model, path)
+    load_adapter(model, path)
     return model
 
 

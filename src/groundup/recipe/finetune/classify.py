@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from groundup.data.examples import Example, read_examples
+from groundup.data.examples import Example
 from groundup.data.labelled import LabelledBatches, encode_texts
-from groundup.data.parts import Parts, divide
-from groundup.evaluate.classification import Classification, baselines, measure, predict
+from groundup.data.parts import Parts
+from groundup.evaluate.classification import Classification, baselines, measure
+from groundup.evaluate.prediction import predict
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.finetune.rows import left_out, row_files
+from groundup.recipe.finetune.rows import labelled_rows, left_out
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import Recipe
 from groundup.sources.rows import BadRows
@@ -28,7 +29,7 @@ MOST_MISTAKES = 50
 def prepare_classify(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tokenizer) -> Tuning:
     """The labelled rows of a recipe as a tuning of `model`'s body under a new head."""
     config, bad = recipe.finetune, BadRows()
-    parts = _parts(recipe, bad)
+    parts = labelled_rows(recipe, bad)
     classifier = Classifier.from_gpt(model, len(parts.labels), config.classify.pooling)
     freeze(classifier, config.classify.train_layers)
     encoded = encode_texts(tokenizer, _texts(parts.train), model.config.context_length)
@@ -50,22 +51,11 @@ def prepare_classify(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
         evaluate, lambda: _finished(parts, figures),
         lambda out: save_classifier(classifier, tokenizer, parts.labels, out),
         notes=[
-            *left_out(len(bad), bad.summary(sum(map(len, (parts.train, parts.validation, parts.test))))),
+            *left_out(bad, sum(map(len, (parts.train, parts.validation, parts.test)))),
             *parts.notes,
             *([encoded.note] if encoded.note else []),
         ],
     )  # fmt: skip
-
-
-def held_out_labelled(recipe: Recipe) -> list[str]:
-    """The texts that are kept for validation and test."""
-    parts = _parts(recipe, BadRows())
-    return _texts([*parts.validation, *parts.test])
-
-
-def _parts(recipe: Recipe, bad: BadRows) -> Parts:
-    config = recipe.finetune.classify
-    return divide(read_examples(row_files(recipe), config, bad), config)
 
 
 def _texts(examples: Sequence[Example]) -> list[str]:

@@ -1,22 +1,13 @@
-"""What a tuning keeps for validation and test must not stand in the text that the model is made from."""
+"""What a tuning keeps aside to measure with must not stand in the text that the model is made from."""
 
 from collections.abc import Callable
 from typing import Any
 
-from groundup.recipe.finetune.classify import held_out_labelled
-from groundup.recipe.finetune.instruct import held_out_conversations
-from groundup.recipe.finetune.prefer import held_out_preferences
-from groundup.recipe.finetune.rows import row_files
+from groundup.recipe.finetune.rows import conversations, labelled_rows, preferences, row_files
 from groundup.recipe.schema import Recipe
 from groundup.sources.fingerprint import fingerprint
+from groundup.sources.rows import BadRows
 from groundup.sources.source import Piece
-
-# Questions whose answers are checked come from the sample world, which keeps its own facts back.
-TEXTS: dict[str, Callable[[Recipe], list[str]]] = {
-    "classify": held_out_labelled,
-    "instruct": held_out_conversations,
-    "prefer": held_out_preferences,
-}
 
 
 def held_out(recipe: Recipe) -> list[Piece]:
@@ -39,3 +30,24 @@ def held_out_key(recipe: Recipe) -> Any:
 def _is_asked_for(recipe: Recipe) -> bool:
     kept = recipe.finetune.objective in TEXTS and not recipe.data.is_world
     return kept and recipe.data.hold_out
+
+
+def _labelled(recipe: Recipe) -> list[str]:
+    parts = labelled_rows(recipe, BadRows())
+    return [example.text for example in (*parts.validation, *parts.test)]
+
+
+def _conversations(recipe: Recipe) -> list[str]:
+    _, kept = conversations(recipe, BadRows())
+    return ["\n".join(message["content"] for message in c.messages) for c in kept]
+
+
+def _preferences(recipe: Recipe) -> list[str]:
+    _, kept = preferences(recipe, BadRows())
+    return ["\n".join([*(m["content"] for m in pair.prompt), pair.chosen]) for pair in kept]
+
+
+# Questions whose answers are checked come from the sample world, which keeps its own facts back.
+TEXTS: dict[str, Callable[[Recipe], list[str]]] = {
+    "classify": _labelled, "instruct": _conversations, "prefer": _preferences,
+}  # fmt: skip

@@ -1,9 +1,10 @@
 """Instructions: answers learned from conversations, with general text among them."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from groundup.data.instructions import Conversation, read_conversations
-from groundup.data.packing import Cuts, Example, PackedBatches, PackedRows, fit
+from groundup.data.instructions import Conversation
+from groundup.data.packing import Cuts, PackedBatches, PackedRows, fit
 from groundup.data.windows import WindowConfig, Windows
 from groundup.evaluate.language import LanguageScore
 from groundup.generation.engine import Engine
@@ -11,7 +12,7 @@ from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.general import GeneralText, general_text, score_general
-from groundup.recipe.finetune.rows import left_out, row_files
+from groundup.recipe.finetune.rows import conversations, left_out
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import FinetuneConfig, Recipe
 from groundup.sources.rows import BadRows
@@ -23,32 +24,28 @@ from groundup.tune.instruct import (
     encode_conversations,
     held_out_loss,
     instruct,
-    split_conversations,
 )
 from groundup.tune.neftune import add_noise
 from groundup.weights.directory import find, save
-from groundup.world.documents import training_documents
 
 # While it trains, the model is looked at on so many rows of conversations, and tokens of general text.
 MOST_ROWS, MOST_TOKENS = 32, 20_000
 SAMPLE_TOKENS = 64
-# Of the sample world, these documents are no others than the pretraining's, but told anew.
-WORLD_SEED = 1
-WORLD_SHARE = 0.2
 
 
 def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tokenizer) -> Tuning:
     """The conversations of a recipe as a tuning of `model`."""
-    config, bad, cuts = recipe.finetune, BadRows(), Cuts()
+    config, bad = recipe.finetune, BadRows()
     settings, train = config.instruct, config.train
-    learned, kept = _split(recipe, bad)
-    rows, held_out = (
-        _rows(conversations, config, model, tokenizer, bad, cuts) for conversations in (learned, kept)
-    )
+    learned, kept = conversations(recipe, bad)
+    rows, cut = _rows(learned, config, model, tokenizer, bad)
+    held_out, also_cut = _rows(kept, config, model, tokenizer, bad)
     begun = find(config.model) if config.model else run.pretrained
     general = general_text(settings.replay, begun, tokenizer, run.finetune / "general")
     replay = _replay(general, model, config)
-    batches = PackedBatches(rows, train.micro_batch, replay, settings.replay_share if replay else 0.0)
+    batches = PackedBatches(
+        rows, train.micro_batch, replay, settings.replay_share if replay else 0.0
+    )
     add_noise(model, settings.neftune_alpha)
     size, asked = train.micro_batch, kept[0].messages
     before = _figures(model, held_out, general, size)
@@ -71,46 +68,20 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
     return Tuning(
         model, instruct, batches, -(-len(rows) // size), evaluate, finish,
         lambda out: save(model, tokenizer, out),
-        notes=_notes(bad, cuts, general, len(learned) + len(kept)),
+        notes=_notes(bad, cut + also_cut, general, len(learned) + len(kept)),
     )  # fmt: skip
 
 
-def held_out_conversations(recipe: Recipe) -> list[str]:
-    """The conversations that are kept to measure with, as texts."""
-    _, kept = _split(recipe, BadRows())
-    return ["\n".join(message["content"] for message in c.messages) for c in kept]
-
-
-def _split(recipe: Recipe, bad: BadRows) -> tuple[list[Conversation], list[Conversation]]:
-    settings = recipe.finetune.instruct
-    if recipe.data.is_world and not recipe.finetune.data:
-        conversations = _world_conversations(recipe.data.world_documents)
-    else:
-        conversations = read_conversations(row_files(recipe), bad)
-    return split_conversations(conversations, settings.held_out, settings.split_seed)
-
-
-def _world_conversations(documents: int) -> list[Conversation]:
-    """Conversations of the sample world, fewer than the documents that a model was made from."""
-    told = training_documents(WORLD_SEED, max(100, int(WORLD_SHARE * documents)))
-    return [
-        Conversation([{"role": role, "content": said} for role, said in document.turns], "sample world")
-        for document in told
-        if document.turns[0][0]
-    ]
-
-
 def _rows(
-    conversations: list[Conversation], config: FinetuneConfig, model: GPT, tokenizer: Tokenizer,
-    bad: BadRows, cuts: Cuts,
-) -> PackedRows:  # fmt: skip
-    """The conversations as rows of the model's context; what is cut of them is added to `cuts`."""
+    of: list[Conversation], config: FinetuneConfig, model: GPT, tokenizer: Tokenizer,
+    bad: BadRows,
+) -> tuple[PackedRows, Cuts]:  # fmt: skip
+    """The conversations as rows of the model's context, and what is cut of them."""
     settings, length = config.instruct, model.config.context_length
-    encoded = encode_conversations(conversations, tokenizer, settings.mask, bad)
+    encoded = encode_conversations(of, tokenizer, settings.mask, bad)
     examples, cut = fit(encoded, length)
-    cuts.add(cut)
     together = settings.pack and can_pack(model.config)
-    return PackedRows(examples, length, together, config.train.seed)
+    return PackedRows(examples, length, together, config.train.seed), cut
 
 
 def _replay(general: GeneralText | None, model: GPT, config: FinetuneConfig) -> Windows | None:
@@ -129,7 +100,9 @@ def _figures(
     return {"val_loss": held_out_loss(model, held_out, size), "general": score}
 
 
-def _forgetting(before: LanguageScore | None, after: LanguageScore | None) -> dict[str, float] | None:
+def _forgetting(
+    before: LanguageScore | None, after: LanguageScore | None
+) -> dict[str, float] | None:
     """Bits per byte on general text; None where no general text is known."""
     if before is None or after is None:
         return None
@@ -137,7 +110,7 @@ def _forgetting(before: LanguageScore | None, after: LanguageScore | None) -> di
     return {"before": before.bits_per_byte, "after": after.bits_per_byte, "relative": ratio - 1}
 
 
-def _sample(model: GPT, tokenizer: Tokenizer, messages: list[Message]) -> str:
+def _sample(model: GPT, tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
     """What the model answers to the first turn of a conversation."""
     first = next(i for i, message in enumerate(messages) if message["role"] == "assistant")
     prompt = tokenizer.encode_chat(messages[:first], add_generation_prompt=True)
@@ -148,7 +121,7 @@ def _sample(model: GPT, tokenizer: Tokenizer, messages: list[Message]) -> str:
 
 
 def _notes(bad: BadRows, cuts: Cuts, general: GeneralText | None, good: int) -> list[str]:
-    notes = left_out(len(bad), bad.summary(good))
+    notes = left_out(bad, good)
     if str(cuts):
         notes.append(str(cuts))
     if general is None:

@@ -3,15 +3,15 @@
 from contextlib import nullcontext
 from typing import Any
 
-from groundup.data.pairs import EncodedPairs, Pair, encode_pairs, read_pairs, split_pairs
+from groundup.data.pairs import EncodedPairs, encode_pairs
 from groundup.evaluate.intervals import wilson
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_names, use_adapter
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.finetune.rows import left_out, row_files
+from groundup.recipe.finetune.rows import left_out, preferences
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import FinetuneConfig, Recipe
-from groundup.sources.rows import BadRows, read_rows
+from groundup.sources.rows import BadRows
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import Run
 from groundup.tune.prefer import (
@@ -29,9 +29,9 @@ def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
     config, bad = recipe.finetune, BadRows()
     learned, kept = (
         encode_pairs(pairs, tokenizer, model.config.context_length, bad)
-        for pairs in _split(recipe, bad)
+        for pairs in preferences(recipe, bad)
     )
-    notes = left_out(len(bad), bad.summary(len(learned) + len(kept)))
+    notes = left_out(bad, len(learned) + len(kept))
     if cut := learned.cut_prompts + kept.cut_prompts:
         notes.append(f"{cut:,} prompts are longer than the context: their beginnings are cut")
     if config.prefer.needs_reference:
@@ -62,18 +62,6 @@ def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
         max(1, len(learned) // size), evaluate, finish, lambda out: save(model, tokenizer, out),
         notes=notes, watch=lambda run: _watch(run, losses, config),
     )  # fmt: skip
-
-
-def held_out_preferences(recipe: Recipe) -> list[str]:
-    """The pairs that are kept to measure with, as texts."""
-    _, kept = _split(recipe, BadRows())
-    return ["\n".join([*(m["content"] for m in pair.prompt), pair.chosen]) for pair in kept]
-
-
-def _split(recipe: Recipe, bad: BadRows) -> tuple[list[Pair], list[Pair]]:
-    config = recipe.finetune
-    pairs = read_pairs(read_rows(row_files(recipe), bad), bad)
-    return split_pairs(pairs, config.prefer.held_out, config.prefer.split_seed)
 
 
 def _with_reference(model: GPT, pairs: EncodedPairs, config: FinetuneConfig) -> EncodedPairs:

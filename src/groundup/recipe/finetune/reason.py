@@ -73,7 +73,7 @@ def prepare_reason(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
     return Tuning(
         model, policy(config.reason), rollouts, BATCHES_PER_EPOCH, evaluate, finish,
         lambda out: save(model, tokenizer, out), improves="wrong_answers",
-        notes=left_out(len(bad), bad.summary(len(learned) + len(kept))),
+        notes=left_out(bad, len(learned) + len(kept)),
     )  # fmt: skip
 
 
@@ -85,7 +85,9 @@ def _questions(config: FinetuneConfig, bad: BadRows) -> tuple[list[Question], li
         each = -(-reason.held_out_questions // len(asked))
         return [], [question for kind in asked for question in held_out_questions(*kind, each)]
     rows = [q for row in read_rows(config.data, bad) if (q := _question(row, bad))]
-    bad.refuse_if_all(len(rows) - 1, 'rows look like {"question": "…", "answer": "…"}; give two or more')
+    bad.refuse_if_all(
+        len(rows) - 1, 'rows look like {"question": "…", "answer": "…"}; give two or more'
+    )
     order = np.random.default_rng(reason.split_seed).permutation(len(rows))
     count = min(reason.held_out_questions, max(1, len(rows) // 10))
     return [rows[i] for i in order[count:]], [rows[i] for i in order[:count]]
