@@ -25,9 +25,7 @@ from groundup.tune.reason import (
     to_exercise,
     world_exercises,
 )
-from groundup.world.documents import held_out_questions, training_questions
-from groundup.world.held_out import held_out
-from groundup.world.question import Question
+from groundup.world.documents import held_out_questions
 
 END_ID = 3
 CONFIG = ReasonConfig(answers=4, max_new_tokens=6)
@@ -200,10 +198,3 @@ def test_exercises_are_new_questions_of_all_kinds_that_the_exam_does_not_ask(tok
     assert texts[:8] == [tokenizer.decode(e.prompt) for e in asked(0)]
     assert sum("谁" in text or "哪" in text or "什么" in text for text in texts) >= 5
     assert all("+" in text or "-" in text or "加" in text or "减" in text for text in texts[0::4])
-
-
-def test_training_questions_hold_no_held_out_fact():
-    for task in ("join", "arithmetic", "order"):
-        questions: list[Question] = training_questions("en", task, 20)
-        assert not any(held_out(fact) for question in questions for fact in question.facts)
-        assert all(question.task == task for question in questions)
