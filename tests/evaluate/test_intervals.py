@@ -23,6 +23,7 @@ def test_wilson_gives_the_published_examples():
     assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.data())
 def test_wilson_stays_in_range_and_holds_the_share(count, data):
     right = data.draw(st.integers(0, count))
@@ -30,7 +31,7 @@ def test_wilson_stays_in_range_and_holds_the_share(count, data):
     assert 0 <= low <= right / count <= high <= 1
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([0.2, 0.25, 0.5, 1 / 3]), min_size=1, max_size=8), st.data())
 def test_the_chance_of_guessing_as_many_is_the_sum_over_all_outcomes(chances, data):
     right = data.draw(st.integers(0, len(chances)))

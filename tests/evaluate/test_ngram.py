@@ -36,7 +36,7 @@ def dictionary_probability(texts: list[str], order: int, gram: bytes) -> float:
     return probability
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.text("ab 我", min_size=1, max_size=30), min_size=1, max_size=3),
     st.integers(1, 8), st.text("ab 我c", min_size=8, max_size=8),
@@ -47,6 +47,7 @@ def test_it_is_the_formula_over_counts(texts, order, wanted):
     assert probability == pytest.approx([dictionary_probability(texts, order, gram)])
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=40), st.text(max_size=10))
 def test_the_probabilities_after_any_context_add_up_to_one(text: str, context: str):
     model = NGram([text + "."])

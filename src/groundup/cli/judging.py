@@ -56,11 +56,18 @@ def add_arguments(parser: Parser) -> None:
     add_settings(parser, "memorisation", MemorisationConfig)
 
 
+def is_asked_for(parsed: Namespace) -> bool:
+    """Whether there is anything to do of this part."""
+    return bool(parsed.judge or parsed.vote_page or parsed.votes or parsed.memorisation)
+
+
 def run(parsed: Namespace, models: list[str]) -> list["Result"]:
     """Carry out what was asked for of this part; nothing if nothing was."""
     from groundup.cli.console import ConsoleWatcher
 
     results = []
+    if not is_asked_for(parsed):
+        return results
     with ConsoleWatcher() as watcher:
         if parsed.judge or parsed.vote_page or parsed.votes:
             results += _judged(parsed, models, watcher)

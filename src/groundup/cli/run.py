@@ -97,7 +97,11 @@ def figures(finished) -> dict[str, Any]:
         "val_loss": pretrained.val_loss if pretrained else None,
         "val_bits_per_byte": pretrained.val_bits_per_byte if pretrained else None,
         "finetune": asdict(tuned) if tuned else None,
-        "bits_per_byte": {path: score.bits_per_byte for path, score in finished.scores.items()},
+        "bits_per_byte": {
+            path: score["bits_per_byte"]
+            for path, score in finished.figures.get("texts", {}).items()
+        },
+        "evaluate": finished.figures,
     }
 
 

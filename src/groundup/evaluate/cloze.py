@@ -9,6 +9,7 @@ Children's Book Test, Hill et al. 2016).
 import bisect
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -45,57 +46,70 @@ def build_cloze(
     """
     config = config or ClozeConfig()
     names = where or [f"document {number}" for number in range(1, len(documents) + 1)]
-    places = [(s, d) for d, document in enumerate(documents) for s in sentences(document)]
-    terms = find_terms([sentence for sentence, _ in places])
-    ranked = _by_kind(terms)
-    generator = np.random.default_rng(config.seed)
-    used: set[str] = set()
-    questions: list[ExamQuestion] = []
-    for number in generator.permutation(len(places)):
-        sentence, document = places[number]
-        name = names[document]
-        question = _question(sentence, name, terms, ranked, used, config, generator)
-        if question:
-            questions.append(question)
-        if len(questions) == config.questions:
-            break
+    places = [
+        (s, name) for text, name in zip(documents, names, strict=True) for s in sentences(text)
+    ]
+    author = _Author(find_terms([sentence for sentence, _ in places]), config)
+    order = author.generator.permutation(len(places))
+    made = (author.question(*places[int(number)]) for number in order)
+    questions = list(islice(filter(None, made), config.questions))
     if not questions:
         raise InputError(
             "no exam can be built from these documents: no term comes three times and has "
             f"{config.choices - 1} others of its kind beside it",
-            where[0] if where else None, "give more text of the field",
+            names[0] if names else None, "give more text of the field",
         )  # fmt: skip
     return questions
 
 
-def _question(
-    sentence: str,
-    where: str,
-    terms: dict[str, int],
-    ranked: dict[Kind, list[tuple[int, str]]],
-    used: set[str],
-    config: ClozeConfig,
-    generator: np.random.Generator,
-) -> ExamQuestion | None:
-    """A question about one of the sentence's terms that was not asked for yet, if there is one."""
-    asked = [
-        (start, term)
-        for start, term in terms_in(sentence, terms)
-        if term not in used and len(sentence[:start].encode()) >= config.least_before
-    ]
-    if not asked or BLANK in sentence:
-        return None
-    start, term = asked[generator.integers(len(asked))]
-    alike = ranked[kind(term)]
-    wrong = _wrong_choices((terms[term], term), sentence, alike, config.choices - 1, generator)
-    if len(wrong) < config.choices - 1:
-        return None
-    used.add(term)
-    choices = [term, *wrong]
-    order = generator.permutation(len(choices))
-    text = sentence[:start] + BLANK + sentence[start + len(term) :]
-    right = int(np.flatnonzero(order == 0)[0])
-    return ExamQuestion(text, tuple(choices[i] for i in order), frozenset([right]), where)
+class _Author:
+    """Writes questions with the `terms` of a field, and remembers which were asked for."""
+
+    def __init__(self, terms: dict[str, int], config: ClozeConfig):
+        self.terms, self.config = terms, config
+        self.ranked = _by_kind(terms)
+        self.used: set[str] = set()
+        self.generator = np.random.default_rng(config.seed)
+
+    def question(self, sentence: str, where: str) -> ExamQuestion | None:
+        """A question about one of the sentence's terms that was not asked for yet, if there is one."""
+        asked = [
+            (start, term)
+            for start, term in terms_in(sentence, self.terms)
+            if term not in self.used and len(sentence[:start].encode()) >= self.config.least_before
+        ]
+        if not asked or BLANK in sentence:
+            return None
+        start, term = asked[self.generator.integers(len(asked))]
+        choices = [term, *self._wrong_choices(term, sentence)]
+        if len(choices) < self.config.choices:
+            return None
+        self.used.add(term)
+        order = self.generator.permutation(len(choices))
+        text = sentence[:start] + BLANK + sentence[start + len(term) :]
+        right = int(np.flatnonzero(order == 0)[0])
+        return ExamQuestion(text, tuple(choices[i] for i in order), frozenset([right]), where)
+
+    def _wrong_choices(self, term: str, sentence: str) -> list[str]:
+        """Terms that come about as often, none of which stands in the sentence or is a form of the
+        right one. By lot, none to all of them come more often: else the right one would mostly be
+        the commonest, as common terms are in more sentences."""
+        ranked, how_many = self.ranked[kind(term)], self.config.choices - 1
+        place = bisect.bisect_left(ranked, (self.terms[term], term))
+        rarer, commoner = (
+            [other for _, other in side if _may_stand_beside(other, term, sentence)]
+            for side in (
+                ranked[max(0, place - NEIGHBOURS) : place],
+                ranked[place + 1 : place + 1 + NEIGHBOURS],
+            )
+        )
+        wanted = int(self.generator.integers(how_many + 1))
+        above = min(max(wanted, how_many - len(rarer)), len(commoner))
+        below = min(how_many - above, len(rarer))
+        return self._drawn(commoner, above) + self._drawn(rarer, below)
+
+    def _drawn(self, terms: list[str], how_many: int) -> list[str]:
+        return [terms[i] for i in self.generator.permutation(len(terms))[:how_many]]
 
 
 def _by_kind(terms: dict[str, int]) -> dict[Kind, list[tuple[int, str]]]:
@@ -106,33 +120,7 @@ def _by_kind(terms: dict[str, int]) -> dict[Kind, list[tuple[int, str]]]:
     return ranked
 
 
-def _wrong_choices(
-    term: tuple[int, str],
-    sentence: str,
-    ranked: list[tuple[int, str]],
-    how_many: int,
-    generator: np.random.Generator,
-) -> list[str]:
-    """Terms that come about as often, none of which stands in the sentence or is a form of the
-    right one. By lot, none to all of them come more often: else the right one would mostly be the
-    commonest, as common terms are in more sentences."""
-    place = bisect.bisect_left(ranked, term)
-    around = ranked[max(0, place - NEIGHBOURS) : place], ranked[place + 1 : place + 1 + NEIGHBOURS]
-    rarer, commoner = (
-        [other for _, other in side if _may_stand_beside(other, term[1], sentence)]
-        for side in around
-    )
-    wanted = int(generator.integers(how_many + 1))
-    above = min(max(wanted, how_many - len(rarer)), len(commoner))
-    below = min(how_many - above, len(rarer))
-    return _drawn(commoner, above, generator) + _drawn(rarer, below, generator)
-
-
 def _may_stand_beside(other: str, term: str, sentence: str) -> bool:
     """Not in the sentence, not a part of the right one, and not with its beginning."""
     stem = term[: max(2, len(term) - 2)]
     return other not in sentence and other not in term and not other.startswith(stem)
-
-
-def _drawn(terms: list[str], how_many: int, generator: np.random.Generator) -> list[str]:
-    return [terms[i] for i in generator.permutation(len(terms))[:how_many]]

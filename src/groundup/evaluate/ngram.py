@@ -44,14 +44,22 @@ class NGram:
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
         """As `Scorer` says; its tokens are bytes. What is likeliest is not looked for: `is_greedy` is
         always False."""
-        scored = [(context.encode(), text.encode()) for context, text in pairs]
-        return [Likelihood(self.nats(*pair), len(pair[1]), False) for pair in scored]
+        texts = [text.encode() for _, text in pairs]
+        rows = [
+            self._before(context) + text for (context, _), text in zip(pairs, texts, strict=True)
+        ]
+        # All in one: of each row, the bytes of its text are each the last of a gram in it.
+        nats = -np.log(self.probabilities(np.frombuffer(b"".join(rows), np.uint8)))
+        starts = np.cumsum([0, *map(len, rows)])
+        return [
+            Likelihood(float(nats[start : start + len(text)].sum()), len(text), False)
+            for start, text in zip(starts[:-1], texts, strict=True)
+        ]
 
-    def nats(self, context: bytes, text: bytes) -> float:
-        """Σ −log p of the bytes of `text` after `context`."""
-        before = (self.start + context)[len(context) :]
-        probabilities = self.probabilities(np.frombuffer(before + text, np.uint8))
-        return float(-np.log(probabilities).sum())
+    def _before(self, context: str) -> bytes:
+        """As much of a context as is looked at."""
+        seen = self.order - 1
+        return (self.start + context.encode())[-seen:] if seen else b""
 
     def probabilities(self, data: UInt8[np.ndarray, " bytes"]) -> Float[np.ndarray, " scored"]:
         """p of each byte after the `order` − 1 before it."""

@@ -14,11 +14,16 @@ BESIDE = (
 
 
 def report_page(title: str, results: Sequence[Result]) -> str:
-    """The whole page in HTML, a section for each thing that was measured."""
-    parts = [page.paragraph(BESIDE)]
+    """The whole page in HTML."""
+    return page.page(title, report_parts(results))
+
+
+def report_parts(results: Sequence[Result]) -> list[str]:
+    """What a page says of results: a section for each thing that was measured."""
+    parts = [page.paragraph(BESIDE)] if results else []
     for section, of_section in sections(results).items():
         parts += _section(section, of_section)
-    return page.page(title, parts)
+    return parts
 
 
 def _section(section: str, results: Sequence[Result]) -> list[str]:

@@ -1,7 +1,7 @@
 """What an evaluation came to, whatever was measured: figures with intervals, what to compare them with, a
 sentence, and cases to look at. Reports and tables are made of these."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -52,6 +52,18 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def result_from_json(content: Mapping[str, Any]) -> Result:
+    """What `to_json` gave, as a result again."""
+    figures = {
+        name: [_figure(*values) for values in content[name]] for name in ("figures", "baselines")
+    }
+    return Result(**{**content, **figures, "tables": [Table(*t) for t in content["tables"]]})
+
+
+def _figure(name: str, value: float, interval: Sequence[float] | None, digits: int) -> Figure:
+    return Figure(name, value, None if interval is None else Interval(*interval), digits)
 
 
 def sections(results: Iterable[Result]) -> dict[str, list[Result]]:

@@ -1,34 +1,38 @@
-"""The evaluation stage: the finished model on texts that the recipe names."""
+"""The evaluation stage: the finished model on what the recipe names."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from groundup.evaluate.intervals import Interval
-from groundup.evaluate.language import TextScore, score_documents, summarize
-from groundup.evaluate.subject import LocalModel
+from groundup.evaluate.results import Result, result_from_json
+from groundup.evaluate.subject import LocalModel, Scorer
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
+from groundup.recipe.measure import (
+    Exam,
+    Measured,
+    exam_from_documents,
+    exam_from_files,
+    measure_exam,
+    measure_text,
+)
 from groundup.recipe.schema import Recipe
 from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
-from groundup.sources.read import Piece, read_pieces
-from groundup.weights.directory import load, weights_checksum
+from groundup.weights.directory import find, load, weights_checksum
 
 
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
     def inputs() -> dict[str, Any]:
-        texts = {path: fingerprint([path]) for path in recipe.evaluate.text}
-        stride = recipe.evaluate.stride
+        config = recipe.evaluate
+        files = {path: fingerprint([path]) for path in (*config.text, *config.exam)}
         checksum = weights_checksum(last_model(recipe, run))
-        return {"model": checksum, "text": texts, "stride": stride}
+        return {"model": checksum, "files": files, "settings": config.model_dump()}
 
     return Stage(
         "evaluate",
-        "Measuring the finished model on the texts that the recipe names.",
+        "Measuring the finished model on what the recipe names.",
         inputs,
         lambda watcher: evaluate(recipe, run, watcher),
         run.scores,
@@ -41,44 +45,46 @@ def last_model(recipe: Recipe, run: RunDirectory) -> Path:
 
 
 def evaluate(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
-    """Score the model on each text and write `scores.json`."""
-    scores: dict[str, Any] = {}
-    if recipe.evaluate.text:
-        subject = LocalModel(*load(last_model(recipe, run)), progress=watcher.advanced)
-        for path in recipe.evaluate.text:
-            scores[path] = asdict(score_text(subject, [path], recipe.evaluate.stride))
+    """Measure the model and write `scores.json`: figures for scripts, results for the report."""
+    measured = _measured(recipe, run, watcher)
+    scores = {
+        "figures": {name: value for each in measured for name, value in each.figures.items()},
+        "results": [result.to_json() for each in measured for result in each.results],
+    }
     with atomic_file(run.scores) as file:
         json.dump(scores, file, indent=2, ensure_ascii=False)
 
 
-def read_scores(run: RunDirectory) -> dict[str, TextScore]:
-    """What the stage measured, by file."""
-    rows = json.loads(run.scores.read_text(encoding="utf-8"))
-    return {path: _from_json(row) for path, row in rows.items()}
+def read_scores(run: RunDirectory) -> tuple[dict[str, Any], list[Result]]:
+    """What the stage measured: the figures by name, and the results."""
+    scores = json.loads(run.scores.read_text(encoding="utf-8"))
+    return scores["figures"], [result_from_json(result) for result in scores["results"]]
 
 
-def _from_json(row: dict[str, Any]) -> TextScore:
-    intervals: dict[str, Any] = {
-        name: Interval(*value) for name, value in row.items() if isinstance(value, list)
-    }
-    return TextScore(**row | intervals)
+def _measured(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> list[Measured]:
+    config = recipe.evaluate
+    if not (config.text or config.exam or config.build_exam):
+        return []
+    name = run.path.name
+    subject = LocalModel(*load(last_model(recipe, run)), progress=watcher.advanced)
+    measured = []
+    if config.text:
+        measured.append(measure_text(subject, name, config.text, config.stride))
+    if exam := _exam(recipe, run):
+        measured.append(measure_exam(subject, name, exam, _baselines(recipe, watcher), config.ask))
+    return measured
 
 
-def score_text(
-    subject: LocalModel, paths: Sequence[str | Path], stride: int | None = None
-) -> TextScore:
-    """Loss and bits per byte of the documents of some files, each read by itself; `stride` is by
-    default half of what the model can look at."""
-    documents = join_pieces(read_pieces(paths))
-    stride = stride or max(1, subject.context_length // 2)
-    return summarize(score_documents(subject, documents, stride))
+def _exam(recipe: Recipe, run: RunDirectory) -> Exam | None:
+    config = recipe.evaluate
+    if config.exam:
+        return exam_from_files(config.exam)
+    return exam_from_documents([run.path]) if config.build_exam else None
 
 
-def join_pieces(pieces: Iterable[Piece]) -> list[str]:
-    """Whole documents."""
-    documents: list[list[str]] = []
-    for piece in pieces:
-        if piece.starts_document:
-            documents.append([])
-        documents[-1].append(piece.text)
-    return ["".join(parts) for parts in documents]
+def _baselines(recipe: Recipe, watcher: Watcher) -> dict[str, Scorer]:
+    """The model that was gone on from, if there is one."""
+    begun = recipe.finetune.model or recipe.pretrain.begin_from
+    return (
+        {"base model": LocalModel(*load(find(begun)), progress=watcher.advanced)} if begun else {}
+    )

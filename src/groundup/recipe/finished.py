@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from groundup.evaluate.language import TextScore
+from groundup.evaluate.results import Result
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.stage import TuneSummary
@@ -25,7 +26,10 @@ class Finished:
     """None where a model of somebody's was tuned."""
     tuned: TuneSummary | None
     """None where nothing was tuned."""
-    scores: dict[str, TextScore]
+    figures: dict[str, Any]
+    """What the evaluation measured, by the names that scripts read."""
+    results: list[Result]
+    """The same, for tables."""
 
     def load(self) -> tuple[GPT, Tokenizer]:
         """The model, ready for use."""

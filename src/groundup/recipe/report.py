@@ -3,7 +3,7 @@
 from typing import Any
 
 from groundup import page
-from groundup.evaluate.language import TextScore
+from groundup.evaluate.report import report_parts
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import read_index
@@ -26,7 +26,7 @@ def write_report(recipe: Recipe, finished: Finished) -> None:
     parts = [
         *(_pretraining(run, pretrained) if pretrained else []),
         *(_tuning(run, tuned) if tuned else []),
-        *_scores(finished.scores),
+        *report_parts(finished.results),
         *_costs(finished.records, recipe.report),
         page.heading("Which text and code made this model"),
         page.table(["what", "which"], provenance(finished)),
@@ -79,20 +79,6 @@ def _result(summary: Summary) -> list[str]:
         ["validation bits per byte", _number(summary.val_bits_per_byte)],
     ]
     return [page.heading("The model"), page.table(["what", "how much"], figures)]
-
-
-def _scores(scores: dict[str, TextScore]) -> list[str]:
-    rows = [
-        [
-            path,
-            _number(score.bits_per_byte),
-            str(score.bits_per_byte_interval),
-            _number(score.perplexity),
-        ]
-        for path, score in scores.items()
-    ]
-    header = ["text", "bits per byte", "95 % interval", "perplexity"]
-    return [page.heading("On other texts"), page.table(header, rows)] if rows else []
 
 
 def _data(index: dict[str, Any], summary: Summary) -> list[str]:

@@ -56,7 +56,7 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
             ledger.records,
             pretrain.read_summary(run.pretrain) if recipe.pretrains else None,
             finetune.read_summary(run) if recipe.finetune.objective else None,
-            evaluate.read_scores(run),
+            *evaluate.read_scores(run),
         )
         write_report(recipe, finished)
     return finished

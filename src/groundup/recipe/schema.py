@@ -186,6 +186,12 @@ class EvaluateConfig(Settings):
     stride: PositiveInt | None = None
     """By how many tokens the window moves on in a text that is longer than it: the fewer, the more
     each token has before it. Default: half of the context length."""
+    exam: list[str] = []
+    """Files of questions with choices and answers."""
+    build_exam: bool = False
+    """Without `exam`: make one of the documents that the run keeps for validation."""
+    ask: Literal["text", "letter"] = "text"
+    """Let the model answer an exam with a choice's words, or with its letter."""
 
 
 class ReportConfig(Settings):

@@ -66,10 +66,6 @@ class ReasonConfig(Settings):
     (Dr. GRPO)."""
     mean_over_answer: bool = True
     """Average over the tokens of each answer (GRPO); without, all tokens count alike (Dr. GRPO)."""
-    held_out_questions: PositiveInt = 800
-    """How many questions are kept for the exam before and after."""
-    split_seed: Seed = 0
-    """Decides which they are, where the questions are rows of a file."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Instructions: answers learned from conversations, with general text among them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,8 +47,10 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
     batches = PackedBatches(
         rows, train.micro_batch, replay, settings.replay_share if replay else 0.0
     )
-    add_noise(model, settings.neftune_alpha)
+    if settings.neftune_alpha:
+        add_noise(model, settings.neftune_alpha)
     size, asked = train.micro_batch, kept[0].messages
+    learned_rows = len(rows) / (1 - settings.replay_share if replay else 1)
     before = _figures(model, held_out, general, size)
 
     def evaluate(run: Run, whole: bool) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
         }
 
     return Tuning(
-        model, instruct, batches, -(-len(rows) // size), evaluate, finish,
+        model, instruct, batches, math.ceil(learned_rows / size), evaluate, finish,
         lambda out: save(model, tokenizer, out),
         notes=_notes(bad, cut + also_cut, general, len(learned) + len(kept)),
     )  # fmt: skip

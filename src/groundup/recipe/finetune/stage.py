@@ -17,7 +17,7 @@ import torch
 from groundup.errors import InputError
 from groundup.files import atomic_file
 from groundup.model.gpt import GPT
-from groundup.model.lora import Counts, add_lora, count_parameters
+from groundup.model.lora import Counts, absorb, add_lora, count_parameters
 from groundup.model.quantized import quantize
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.classify import prepare_classify
@@ -108,7 +108,8 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     tuning.model.eval()
     figures = tuning.finish()
     sizes = count_parameters(tuning.model)
-    if config.lora.rank:
+    # A head of labels is trained as a whole, which an adapter's files do not hold.
+    if config.lora.rank and config.kind != "classify":
         save_adapter(tuning.model, out / "adapter", source)
     tuning.save(out / "model")
     _write_summary(training, config.kind, sizes, figures, tuning.notes, out)
@@ -133,6 +134,7 @@ def prepare(
     say, with its rows."""
     config = recipe.finetune
     model, tokenizer = source or load(base(recipe, run))
+    absorb(model)  # an adapter that is there already becomes a part of what is tuned
     torch.manual_seed(config.train.seed)
     if config.objective == "instruct" and config.instruct.template:
         before, tokenizer = tokenizer, tokenizer.with_template(config.instruct.template)
