@@ -20,13 +20,12 @@ from groundup.tune.reason import (
     Rollout,
     Rollouts,
     frozen,
+    nothing_to_learn,
     policy,
     to_exercise,
     world_exercises,
 )
-from groundup.world.documents import held_out_questions, training_questions
-from groundup.world.held_out import held_out
-from groundup.world.question import Question
+from groundup.world.documents import held_out_questions
 
 END_ID = 3
 CONFIG = ReasonConfig(answers=4, max_new_tokens=6)
@@ -108,6 +107,20 @@ def test_rewarded_answers_become_likelier(model: GPT):
     assert np.mean(shares[:3]) < 0.5 and np.mean(shares[-3:]) > 0.9
 
 
+def test_a_training_without_any_difference_of_marks_says_so(model: GPT):
+    def mixed(mark) -> list[float]:
+        prompts = [Exercise(exercise.prompt, mark) for exercise in exercises(0)]
+        sample = Rollouts(model, lambda n: prompts, CONFIG, frozenset(), seed=0)
+        run, shares = start_run(model, TrainConfig(steps=20, learning_rate=1e-6)), []
+        train(run, sample, policy(CONFIG), [lambda run: shares.append(run.figures["mixed_groups"])])
+        return shares
+
+    hopeless = mixed(lambda said: 0.0)
+    assert "ask easier questions" in str(nothing_to_learn(hopeless))
+    assert nothing_to_learn(hopeless[:19]) is None
+    assert nothing_to_learn(mixed(lambda said: float(said[0] < 100))) is None
+
+
 def weights_after(model: GPT, config: TrainConfig, reason: ReasonConfig, broken_at: int | None):
     """The weights after the training; one that is broken goes on in new objects, as from a checkpoint."""
     run = start_run(model, config)
@@ -185,10 +198,3 @@ def test_exercises_are_new_questions_of_all_kinds_that_the_exam_does_not_ask(tok
     assert texts[:8] == [tokenizer.decode(e.prompt) for e in asked(0)]
     assert sum("谁" in text or "哪" in text or "什么" in text for text in texts) >= 5
     assert all("+" in text or "-" in text or "加" in text or "减" in text for text in texts[0::4])
-
-
-def test_training_questions_hold_no_held_out_fact():
-    for task in ("join", "arithmetic", "order"):
-        questions: list[Question] = training_questions("en", task, 20)
-        assert not any(held_out(fact) for question in questions for fact in question.facts)
-        assert all(question.task == task for question in questions)

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.tokenizer.chat import DEFAULT_TEMPLATE, render_chat
-from groundup.world.documents import Document, Mixture, held_out_questions, training_documents
+from groundup.world.documents import (
+    Document,
+    Mixture,
+    held_out_questions,
+    training_documents,
+    training_questions,
+)
 from groundup.world.held_out import held_out
 from groundup.world.question import LEVELS, TASKS, Question
 from groundup.world.words import LANGUAGES, PEOPLE, PLACES, THINGS
@@ -81,6 +87,16 @@ def test_exam_questions_are_about_held_out_facts(language: str, task: str):
     assert all(question.answer in question.candidates for question in questions)
     assert all(question.task == task for question in questions)
     assert 0 < sum(question.chance for question in questions) / 10 < 0.9
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("task", EXAMINED)
+def test_training_questions_are_about_facts_that_are_not_held_out(language: str, task: str):
+    questions = training_questions(language, task, 10, seed=4)
+    assert not any(held_out(fact) for question in questions for fact in question.facts)
+    assert all(question.task == task for question in questions)
+    assert questions == training_questions(language, task, 10, seed=4)
+    assert questions != training_questions(language, task, 10, seed=5)
 
 
 def test_arithmetic_is_right():

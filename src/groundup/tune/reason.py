@@ -33,6 +33,9 @@ Task = Literal[
     "find", "last", "join", "order", "arithmetic", "opposite", "copy", "translate"
 ]  # fmt: skip
 
+# So many steps without anything to learn are no chance.
+WATCHED = 20
+
 
 class ReasonConfig(Settings):
     """How a model learns from the marks of its own answers."""
@@ -215,6 +218,18 @@ def policy(config: ReasonConfig) -> Objective:
         return loss + model.auxiliary_loss(), figures
 
     return objective
+
+
+def nothing_to_learn(mixed_groups: Sequence[float]) -> str | None:
+    """What to say where, over many steps, the answers to each question were all marked alike; None where
+    they were not, or where it is too early to tell. `mixed_groups`: that figure of each step."""
+    if len(mixed_groups) < WATCHED or max(mixed_groups[-WATCHED:]) > 0:
+        return None
+    return (
+        f"in the last {WATCHED} steps all answers to each question were marked alike, so nothing is"
+        " learned. Where all are wrong, ask easier questions; if they once were right, lower the learning"
+        " rate or set kl. Where all are right, ask harder ones"
+    )
 
 
 def frozen(model: GPT) -> LogProbs:

@@ -1,8 +1,8 @@
 """The sample world: endless stories, questions and answers in English and Chinese, from a seed.
 
 In: a seed, languages, and a `Mixture` (how much of each kind, how long the stories are).
-Out: `training_documents` (an endless iterator of `Document`) and `held_out_questions` (lists of
-`Question` about combinations that never occur in the training documents).
+Out: `training_documents` (an endless iterator of `Document`), `training_questions` (lists of `Question`
+such as they hold) and `held_out_questions` (about combinations that never occur in either).
 
 People, things and places follow simple laws (who holds what, who is where), so every question
 has one exact answer, and what a model says can be marked right or wrong without another model.
