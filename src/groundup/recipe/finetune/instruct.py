@@ -32,6 +32,9 @@ from groundup.weights.directory import find, save
 # While it trains, the model is looked at on so many rows of conversations, and tokens of general text.
 MOST_ROWS, MOST_TOKENS = 32, 20_000
 SAMPLE_TOKENS = 64
+# Rows of a long context would cost more attention than their short texts need: they are no longer than
+# this, or than the longest text.
+ROW_TOKENS = 512
 
 
 def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tokenizer) -> Tuning:
@@ -43,7 +46,7 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
     held_out, also_cut = _rows(kept, config, model, tokenizer, bad)
     begun = find(config.model) if config.model else run.pretrained
     general = general_text(settings.replay, begun, tokenizer, run.finetune / "general")
-    replay = _replay(general, model, config)
+    replay = _replay(general, rows.length - 1, config)
     batches = PackedBatches(
         rows, train.micro_batch, replay, settings.replay_share if replay else 0.0
     )
@@ -83,13 +86,14 @@ def _rows(
     settings, length = config.instruct, model.config.context_length
     encoded = encode_conversations(of, tokenizer, settings.mask, bad)
     examples, cut = fit(encoded, length)
+    longest = max((len(example.ids) for example in examples), default=0)
+    length = min(length, max(ROW_TOKENS, longest - 1))
     together = settings.pack and can_pack(model.config)
     return PackedRows(examples, length, together, config.train.seed), cut
 
 
-def _replay(general: GeneralText | None, model: GPT, config: FinetuneConfig) -> Windows | None:
+def _replay(general: GeneralText | None, length: int, config: FinetuneConfig) -> Windows | None:
     """Windows of general text to mix in, where there is enough of it for one."""
-    length = model.config.context_length
     if general is None or len(general.train) <= length or not config.instruct.replay_share:
         return None
     return Windows(general.train, length, WindowConfig(seed=config.train.seed))
