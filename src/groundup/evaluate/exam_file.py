@@ -77,7 +77,7 @@ def question_of(row: Mapping[str, Any], where: str = "") -> ExamQuestion:
     """The question of one row. Raises `ValueError`, which says what is wrong with it."""
     row = _flattened(row)
     text = _question(row)
-    choices, labels = _choices(row, text)
+    choices, labels = _choices(row)
     if not choices:
         text, choices = split_question(text)
         labels = LETTERS
@@ -126,7 +126,7 @@ def _question(row: Mapping[str, Any]) -> str:
     return re.sub(r"_{2,}|(?<!\w)_(?!\w)", BLANK, text, count=1)
 
 
-def _choices(row: Mapping[str, Any], text: str) -> tuple[list[str], Sequence[str]]:
+def _choices(row: Mapping[str, Any]) -> tuple[list[str], Sequence[str]]:
     """The choices of a row, and what an answer may call them; none where it has no field of them."""
     name = _first(row, CHOICES_FIELDS)
     if name is None:
