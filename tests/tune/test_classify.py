@@ -14,6 +14,7 @@ from groundup.evaluate.classification import measure
 from groundup.evaluate.prediction import predict
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
+from groundup.model.lora import LoraConfig, adapter_parameters, add_lora
 from groundup.train.config import TrainConfig
 from groundup.train.loop import on_device, start_run, train
 from groundup.tune.classify import ClassifyConfig, balanced_weights, classification, freeze
@@ -76,6 +77,17 @@ def test_what_is_not_there_cannot_be_trained(classifier: Classifier, train_layer
     with pytest.raises(InputError) as error:
         freeze(classifier, train_layers)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("train_layers", ["all", "lora"])
+def test_beside_an_adapter_only_the_head_learns(model: GPT, train_layers: str):
+    add_lora(model, LoraConfig(rank=2))
+    classifier = Classifier.from_gpt(model, 3)
+    freeze(classifier, train_layers)
+    trained = {name for name, p in classifier.named_parameters() if p.requires_grad}
+    assert trained == {*adapter_parameters(classifier), "head.weight"}
+    with pytest.raises(InputError, match="beside it, only the head"):
+        freeze(classifier, "head")
 
 
 def test_settings_take_a_number_of_blocks_or_a_word():
