@@ -42,7 +42,7 @@ def _value(text: str, flag: str, annotation: Any) -> Any:
     is left to the settings class."""
     if text == "none" and NoneType in get_args(annotation):
         return None
-    if get_origin(annotation) is not list:
+    if get_origin(annotation) not in (list, tuple):
         return Typed(text, flag)
     items = _json(text) if text.startswith(("[", "{")) else text.split(",")
     return [Typed(item, flag) if isinstance(item, str) else item for item in items]
@@ -79,9 +79,9 @@ def _kind(annotation: Any) -> str:
     """What stands for the value in the help: int → INT, a choice → its values, a list → LIST."""
     if get_origin(annotation) is Annotated:
         return _kind(get_args(annotation)[0])
-    if get_origin(annotation) is list:
+    if get_origin(annotation) in (list, tuple):
         return "LIST"
     choices = [choice for choice in get_args(annotation) if choice is not NoneType]
-    if choices and all(isinstance(choice, str) for choice in choices):
-        return "|".join(choices)
-    return _kind(choices[0]) if choices else annotation.__name__.upper()
+    if choices and all(isinstance(choice, str | int) for choice in choices):
+        return "|".join(map(str, choices))
+    return "|".join(map(_kind, choices)) if choices else annotation.__name__.upper()
