@@ -14,8 +14,10 @@ from groundup.evaluate.classification import measure
 from groundup.evaluate.prediction import predict
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
+from groundup.model.lora import LoraConfig, adapter_parameters, add_lora
 from groundup.train.config import TrainConfig
 from groundup.train.loop import on_device, start_run, train
+from groundup.train.objectives import next_token
 from groundup.tune.classify import ClassifyConfig, balanced_weights, classification, freeze
 
 
@@ -41,6 +43,31 @@ def test_the_loss_is_the_weighted_cross_entropy_of_the_labels(classifier: Classi
     assert figures["train_accuracy"] == (log_p.argmax(-1) == given.labels).float().mean()
     plain, _ = classification()(classifier, given)
     torch.testing.assert_close(plain, F.nll_loss(log_p, given.labels))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_loss_of_the_next_token_is_that_of_each_text_alone(model: GPT, tied: bool):
+    torch.manual_seed(0)
+    gpt = GPT(model.config.model_copy(update={"tie_embeddings": tied}))
+    classifier = Classifier.from_gpt(gpt, 3, "mean")
+    given = on_device(batch(), torch.device("cpu"))
+    plain, _ = classification()(classifier, given)
+    both, figures = classification(language_loss=0.5, language_model=gpt)(classifier, given)
+    texts = [ids[:length] for ids, length in zip(given.ids, given.lengths, strict=True)]
+    nats = sum((len(text) - 1) * next_token(gpt, text[None]) for text in texts)
+    wanted = nats / sum(len(text) - 1 for text in texts)
+    torch.testing.assert_close(figures["language_loss"], wanted)
+    torch.testing.assert_close(both, plain + 0.5 * wanted)
+    both.backward()
+    assert (gpt.head.weight.grad is not None) is tied  # else it stays as it is, for it is not saved
+
+
+def test_single_tokens_have_nothing_to_guess(model: GPT):
+    classifier = Classifier.from_gpt(model, 3)
+    given = batch()._replace(lengths=np.ones(4, np.int64))
+    objective = classification(language_loss=0.5, language_model=model)
+    loss, figures = objective(classifier, on_device(given, torch.device("cpu")))
+    assert figures["language_loss"] == 0 and loss.isfinite()
 
 
 def test_balanced_weights_are_scikit_learns():
@@ -76,6 +103,17 @@ def test_what_is_not_there_cannot_be_trained(classifier: Classifier, train_layer
     with pytest.raises(InputError) as error:
         freeze(classifier, train_layers)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("train_layers", ["all", "lora"])
+def test_beside_an_adapter_only_the_head_learns(model: GPT, train_layers: str):
+    add_lora(model, LoraConfig(rank=2))
+    classifier = Classifier.from_gpt(model, 3)
+    freeze(classifier, train_layers)
+    trained = {name for name, p in classifier.named_parameters() if p.requires_grad}
+    assert trained == {*adapter_parameters(classifier), "head.weight"}
+    with pytest.raises(InputError, match="beside it, only the head"):
+        freeze(classifier, "head")
 
 
 def test_settings_take_a_number_of_blocks_or_a_word():
