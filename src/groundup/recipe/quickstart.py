@@ -24,8 +24,9 @@ from groundup.world.words import LANGUAGES
 QUICKSTART = "quickstart"
 # A document of the sample world as windows of the quickstart read it, some twice.
 TOKENS_PER_DOCUMENT = 100
-# Share of the minutes that goes to training; the rest makes the data and examines the model.
-TRAINING_SHARE = 0.9
+# Shares of the minutes that go to pretraining and to tuning; the rest makes the data and examines the
+# model.
+TRAINING_SHARE, TUNING_SHARE = 0.75, 0.12
 QUESTIONS_PER_TASK = 200
 EXAMINED = tuple(task for task in TASKS if task != "summary")
 
@@ -56,13 +57,17 @@ def world_recipe(minutes: float, overrides: dict[str, Any]) -> Recipe:
     recipe = read_recipe(QUICKSTART, overrides)
     config = recipe.pretrain
     window = config.model_for(recipe.tokenizer.vocab_size).context_length
-    training_minutes = minutes * TRAINING_SHARE
-    tokens = 60 * training_minutes * measure_speed(recipe)
-    steps = max(1, int(tokens / window / config.train.micro_batch))
+    speed = 60 * minutes * measure_speed(recipe)
+    tokens, tuning_tokens = TRAINING_SHARE * speed, TUNING_SHARE * speed
+    steps, tuning_steps = (
+        max(1, int(of / window / train.micro_batch))
+        for of, train in ((tokens, config.train), (tuning_tokens, recipe.finetune.train))
+    )
+    # The minutes only hold back a machine that has become slower than it was in the trial.
     sized = {
         "data": {"world_documents": max(1000, int(tokens / TOKENS_PER_DOCUMENT))},
-        # The minutes only hold back a machine that has become slower than it was in the trial.
-        "pretrain": {"train": {"steps": steps, "minutes": training_minutes}},
+        "pretrain": {"train": {"steps": steps, "minutes": minutes * TRAINING_SHARE}},
+        "finetune": {"train": {"steps": tuning_steps, "minutes": minutes * TUNING_SHARE}},
     }
     return read_recipe(QUICKSTART, merge(sized, overrides))
 
@@ -121,7 +126,11 @@ def own_text(
         "tokenizer": {"vocab_size": 2048},
         "pretrain": {
             "preset": "nano",
-            "train": {"minutes": minutes * TRAINING_SHARE, "steps": 1_000_000, "micro_batch": 16},
+            "train": {
+                "minutes": minutes * (TRAINING_SHARE + TUNING_SHARE),
+                "steps": 1_000_000,
+                "micro_batch": 16,
+            },
         },
     }
     return run_recipe(parse_recipe(merge(values, overrides)), out, watcher)

@@ -60,7 +60,8 @@ class ReasonConfig(Settings):
     kl: NonNegativeFloat = 0.0
     """Weight of the divergence from the reference, the model before the training."""
     updates: PositiveInt = 1
-    """Optimiser steps on the same answers, before new ones are sampled."""
+    """Optimiser steps on the same answers, before new ones are sampled. (With more than one, a run that
+    is broken off between two of them goes on with new answers.)"""
     divide_by_spread: bool = True
     """Divide rewards by their spread in the group (GRPO); without, all questions count alike
     (Dr. GRPO)."""

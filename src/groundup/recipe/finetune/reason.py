@@ -27,6 +27,7 @@ from groundup.tune.reason import (
     LogProbs,
     Rollouts,
     frozen,
+    nothing_to_learn,
     policy,
     to_exercise,
     world_exercises,
@@ -70,9 +71,15 @@ def prepare_reason(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
             "held_out_questions": len(kept),
         }
 
+    mixed: list[float] = []
+
+    def watch(run: Run) -> str | None:
+        mixed.append(run.figures["mixed_groups"])
+        return nothing_to_learn(mixed) if run.finished else None
+
     return Tuning(
         model, policy(config.reason), rollouts, BATCHES_PER_EPOCH, evaluate, finish,
-        lambda out: save(model, tokenizer, out), improves="wrong_answers",
+        lambda out: save(model, tokenizer, out), improves="wrong_answers", watch=watch,
         notes=left_out(bad, len(learned) + len(kept)),
     )  # fmt: skip
 
