@@ -46,8 +46,10 @@ def prepare_classify(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
         found = figures(parts.validation)
         return {"val_loss": found[0], "val_accuracy": found[1].accuracy} if found else {}
 
+    settings = config.classify
+    objective = classification(weights, settings.label_smoothing, settings.language_loss, model)
     return Tuning(
-        classifier, classification(weights, config.classify.label_smoothing), batches, len(batches),
+        classifier, objective, batches, len(batches),
         evaluate, lambda: _finished(parts, figures),
         lambda out: save_classifier(classifier, tokenizer, parts.labels, out),
         notes=[
