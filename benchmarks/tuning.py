@@ -85,6 +85,7 @@ def ours_lora() -> float:
 
 def theirs_lora() -> float:
     """The same rows by peft and transformers.Trainer, with its collator's padding, texts grouped by length."""
+    import numpy as np
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import (
@@ -101,9 +102,12 @@ def theirs_lora() -> float:
         model, tokenizer = load(smollm2())
         save(model, tokenizer, folder)
         rows = [
-            {"input_ids": e.ids.tolist(), "labels": [i if s else -100 for i, s in zip(e.ids.tolist(), e.spoken, strict=True)]}
-            for e in examples(tokenizer, LORA_ROWS)
-        ]  # fmt: skip
+            {
+                "input_ids": example.ids.tolist(),
+                "labels": np.where(example.spoken, example.ids, -100).tolist(),
+            }
+            for example in examples(tokenizer, LORA_ROWS)
+        ]
         theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         tuned = get_peft_model(
             theirs, LoraConfig(r=RANK, target_modules=TARGETS, task_type="CAUSAL_LM")
