@@ -10,7 +10,7 @@ from groundup.cli.main import Parser
 def main(arguments: list[str]) -> None:
     from groundup.cli import judging
     from groundup.cli.flags import add_settings
-    from groundup.evaluate.cloze import ClozeConfig
+    from groundup.evaluate.config import ClozeConfig
 
     parser = Parser(
         "evaluate",
@@ -121,7 +121,7 @@ def _text(parsed: argparse.Namespace, counts, subject, name: str, watcher):
 
 def _exam(parsed: argparse.Namespace, counts, subject, name: str, watcher):
     from groundup.cli.flags import given_settings
-    from groundup.evaluate.cloze import ClozeConfig
+    from groundup.evaluate.config import ClozeConfig
     from groundup.evaluate.subject import LocalModel, Scorer
     from groundup.recipe import measure
     from groundup.weights.directory import load

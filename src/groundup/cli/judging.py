@@ -18,8 +18,7 @@ if TYPE_CHECKING:  # `--help` loads no torch
 
 def add_arguments(parser: Parser) -> None:
     """The flags of judging, voting and memorisation."""
-    from groundup.evaluate.judge import JudgeConfig
-    from groundup.evaluate.memorisation import MemorisationConfig
+    from groundup.evaluate.config import JudgeConfig, MemorisationConfig
 
     judging = parser.add_argument_group(
         "judging", "Answers of the models, judged by a model or by people."
@@ -79,7 +78,8 @@ def run(parsed: Namespace, models: list[str]) -> list["Result"]:
 def _judged(parsed: Namespace, models: list[str], watcher: "ConsoleWatcher") -> list["Result"]:
     from groundup.evaluate.answers import let_answer
     from groundup.evaluate.cases import complete_cases, drawn, names_of, read_cases
-    from groundup.evaluate.judge import JudgeConfig, judge, reach
+    from groundup.evaluate.config import JudgeConfig
+    from groundup.evaluate.judge import judge, reach
     from groundup.evaluate.judge_results import judge_results
     from groundup.evaluate.kept import Kept
     from groundup.generation.sampling import SamplingConfig

@@ -12,28 +12,14 @@ from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
 from groundup.errors import InputError
+from groundup.evaluate.config import ClozeConfig
 from groundup.evaluate.exam_file import BLANK, ExamQuestion
 from groundup.evaluate.terms import Kind, find_terms, kind, sentences, terms_in
-from groundup.settings import Seed, Settings
 
 NEIGHBOURS = 12
 """Wrong choices are drawn from so many terms that come next more and next less often."""
-
-
-class ClozeConfig(Settings):
-    """How an exam is built."""
-
-    questions: PositiveInt = 200
-    """How many at most."""
-    choices: int = Field(default=4, ge=2, le=26)
-    """For each."""
-    least_before: PositiveInt = 24
-    """Bytes of the sentence before the blank, at least: a model has to have something to go by."""
-    seed: Seed = 0
-    """Decides which sentences, and which wrong choices."""
 
 
 def build_cloze(

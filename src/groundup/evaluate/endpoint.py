@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx2
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from groundup.errors import GroundupError, InputError, unknown
-from groundup.settings import Settings
+from groundup.evaluate.config import EndpointConfig
 from groundup.sources.remote import RETRIED_STATUSES
 from groundup.tokenizer.chat import Message
 
@@ -23,24 +22,6 @@ COMPLETIONS = "/chat/completions"
 LONGEST_WAIT_SECONDS = 60.0
 DENIED = (401, 403)
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
-
-
-class EndpointConfig(Settings):
-    """How to reach a model on a server."""
-
-    model: str | None = None
-    """Its name there; without it, the only one that the server has."""
-    api_key: str | None = None
-    """The server's key. It is better in the environment, as GROUNDUP_JUDGE_API_KEY, where no other user
-    of this machine sees it."""
-    max_tokens: PositiveInt = 1024
-    """The longest reply."""
-    timeout_seconds: PositiveFloat = 120.0
-    """How long to wait for one reply."""
-    attempts: PositiveInt = 5
-    """How often to ask before the network is given up."""
-    first_wait_seconds: NonNegativeFloat = 0.5
-    """The wait before the second attempt; it doubles before each one after."""
 
 
 class MalformedReplyError(GroundupError):

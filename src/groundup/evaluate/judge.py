@@ -14,32 +14,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Literal, NamedTuple
-
-from pydantic import PositiveInt
+from typing import NamedTuple
 
 from groundup.evaluate.cases import REFERENCE, Case, answer_of, contestants
+from groundup.evaluate.config import JudgeConfig
 from groundup.evaluate.endpoint import Endpoint, EndpointConfig, MalformedReplyError
 from groundup.evaluate.kept import Kept
 from groundup.evaluate.verdicts import Verdict
-from groundup.settings import Seed
 
 SCALES = {"0-100": (0, 100), "1-10": (1, 10)}
-
-
-class JudgeConfig(EndpointConfig):
-    """Which model judges, and how."""
-
-    ask: Literal["both", "scores", "pairs"] = "both"
-    """For a score of each answer, for the better one of two, or for both."""
-    scale: Literal["0-100", "1-10"] = "0-100"
-    """Of the scores."""
-    rows: PositiveInt | None = None
-    """Only so many questions, drawn by the seed."""
-    seed: Seed = 0
-    """Draws which answer is shown first, and the questions if not all are judged."""
-    concurrency: PositiveInt = 4
-    """How many calls are under way at once."""
 
 
 @dataclass(frozen=True)

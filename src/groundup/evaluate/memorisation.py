@@ -19,14 +19,13 @@ from itertools import accumulate, islice, takewhile
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
-from pydantic import PositiveInt
 
 from groundup.cleaning.personal import Found, find_personal
 from groundup.errors import InputError
+from groundup.evaluate.config import MemorisationConfig
 from groundup.evaluate.intervals import Difference, bootstrap, independent_difference, wilson
 from groundup.evaluate.results import Figure, Result, Table
 from groundup.model.gpt import GPT
-from groundup.settings import Seed, Settings
 from groundup.sources.read import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -38,23 +37,6 @@ LONGEST_WORD = 30
 EXCERPT_CHARACTERS = 300
 SHOWN = 5
 _WORD = re.compile(r"(?<=\s)\S")
-
-
-class MemorisationConfig(Settings):
-    """How it is found out how much a model recites."""
-
-    prompts: PositiveInt = 200
-    """How many places of the text are tried, drawn at random."""
-    prefix_tokens: PositiveInt = 50
-    """Tokens of the text that the model is given."""
-    continuation_tokens: PositiveInt = 50
-    """Tokens that it has to go on with; a verbatim match is all of them."""
-    personal: PositiveInt = 200
-    """How many pieces of personal data of the training text are tried, each after the tokens before it."""
-    seed: Seed = 0
-    """Draws the places."""
-    batch: PositiveInt = 16
-    """Places read at once."""
 
 
 @dataclass(frozen=True)

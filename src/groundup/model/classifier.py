@@ -6,17 +6,14 @@ cannot see it, and the head looks at real tokens only. So padding changes no ans
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.model.config import ModelConfig
+from groundup.model.config import ModelConfig, Pooling
 from groundup.model.gpt import GPT
 from groundup.model.linear import Linear
-
-Pooling = Literal["last", "mean", "first"]
 
 # Small, so that all labels begin nearly equally likely: GPT-1's.
 HEAD_STD = 0.02

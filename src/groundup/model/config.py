@@ -260,3 +260,25 @@ class ModelConfig(Settings):
         return (
             experts.count > 0 and layer >= experts.dense_layers and (layer + 1) % experts.every == 0
         )
+
+
+class LoraConfig(Settings):
+    """A low-rank adapter: on which layers, how large, how strong."""
+
+    rank: PositiveInt = 8
+    """Rows of A and columns of B: how many directions a matrix can learn."""
+    alpha: PositiveFloat = 16.0
+    """Strength of what is added: it is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the inputs of A that is left out in training."""
+    targets: list[str] = Field(default=["blocks.*"], min_length=1)
+    """Which linear layers: names or ends of names, `*` for anything. `query` is all query projections,
+    `attention.*` all of attention, `blocks.1.*` all of the second block, `blocks.*` all but the head."""
+    rslora: bool = False
+    """Multiply by alpha / √rank instead (rank-stabilised LoRA)."""
+    dora: bool = False
+    """Train the length of each row of the adapted matrix on its own as well (DoRA)."""
+
+
+Pooling = Literal["last", "mean", "first"]
+"""How the vectors of a text become the one that a head of labels looks at."""

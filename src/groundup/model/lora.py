@@ -24,35 +24,16 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from groundup.errors import InputError, unknown
+from groundup.model.config import LoraConfig
 from groundup.model.gpt import GPT, Head
 from groundup.model.linear import Linear, linear
 from groundup.model.loss import softcap
 from groundup.model.quantized import QuantizedLinear
-from groundup.settings import Settings
 
 Base = nn.Linear | QuantizedLinear
-
-
-class LoraConfig(Settings):
-    """A low-rank adapter: on which layers, how large, how strong."""
-
-    rank: PositiveInt = 8
-    """Rows of A and columns of B: how many directions a matrix can learn."""
-    alpha: PositiveFloat = 16.0
-    """Strength of what is added: it is multiplied by alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the inputs of A that is left out in training."""
-    targets: list[str] = Field(default=["blocks.*"], min_length=1)
-    """Which linear layers: names or ends of names, `*` for anything. `query` is all query projections,
-    `attention.*` all of attention, `blocks.1.*` all of the second block, `blocks.*` all but the head."""
-    rslora: bool = False
-    """Multiply by alpha / √rank instead (rank-stabilised LoRA)."""
-    dora: bool = False
-    """Train the length of each row of the adapted matrix on its own as well (DoRA)."""
 
 
 class Lora(nn.Module):

@@ -24,11 +24,14 @@ from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.settings import FieldsOf, Settings, called
 from groundup.train.config import TrainConfig
-from groundup.tune.classify import ClassifyConfig
-from groundup.tune.config import AdapterConfig, TuneTrainConfig
-from groundup.tune.instruct import InstructConfig
-from groundup.tune.prefer import PreferConfig
-from groundup.tune.reason import ReasonConfig
+from groundup.tune.config import (
+    AdapterConfig,
+    ClassifyConfig,
+    InstructConfig,
+    PreferConfig,
+    ReasonConfig,
+    TuneTrainConfig,
+)
 
 _PACKAGE = Path(__file__).parent.parent
 # Inside an installed package, or in the repository of an editable one.

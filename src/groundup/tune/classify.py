@@ -4,40 +4,20 @@ The settings, what is trained, and the objective of the one loop. Reading and di
 `data/examples.py` and `data/parts.py`; the model is `model/classifier.py`.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from groundup.data.examples import LabelledConfig
 from groundup.errors import InputError
-from groundup.model.classifier import Classifier, Pooling
+from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
 from groundup.model.loss import cross_entropy
 from groundup.train.objectives import Objective
-
-TrainLayers = Literal["all", "head", "lora"] | PositiveInt
-
-
-class ClassifyConfig(LabelledConfig):
-    """How a model learns to label texts."""
-
-    pooling: Pooling = "last"
-    """What the head looks at: the `last` token of a text, which has seen all of it, the `mean` of all,
-    or the `first`, which has seen only itself."""
-    train_layers: TrainLayers = "all"
-    """What is trained: `all`, the `head` alone, the last so many blocks with what follows them, or
-    `lora`: the adapter and the head. With an adapter, `all` is `lora`."""
-    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """The share of certainty that is spread over all labels, so that the model does not learn to be
-    surer than it can be (Szegedy et al. 2016)."""
-    language_loss: NonNegativeFloat = 0.5
-    """Weight of the loss of the next token, which is learned beside the label: a model that goes on
-    reading forgets less, and learns a few labels by heart less easily (Radford et al. 2018)."""
+from groundup.tune.config import TrainLayers
 
 
 def classification(

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from groundup.data.instructions import Conversation
@@ -22,34 +21,10 @@ from groundup.errors import InputError
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.loss import token_scores
-from groundup.settings import Seed, Settings
 from groundup.sources.rows import BadRows
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import on_device
 from groundup.train.objectives import next_token
-
-
-class InstructConfig(Settings):
-    """How answers to instructions are learned."""
-
-    template: str | None = None
-    """The chat template: groundup, chatml, llama-3, phi-3, alpaca, or a file of Jinja. Default: the
-    model's own."""
-    mask: Literal["assistant", "all"] = "assistant"
-    """What is learned: what the `assistant` says, with the end of its turn, or `all` of a conversation."""
-    pack: bool = True
-    """Put several conversations into one row, each seeing only itself; else each has its own, and most
-    of it is empty. (A model that carries a state from token to token needs rows of their own.)"""
-    neftune_alpha: NonNegativeFloat = 0.0
-    """Noise on the embeddings (NEFTune): the paper uses 5 to 15; 0 is none."""
-    replay: list[str] = []
-    """General text to mix in. Default: the text that a model of groundup's own was made from."""
-    replay_share: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the rows that are general text, so that the model does not forget it."""
-    held_out: float = Field(default=0.05, ge=0.0, lt=1.0)
-    """Share of the conversations that are kept to measure with."""
-    split_seed: Seed = 0
-    """Which ones these are."""
 
 
 def instruct(model: GPT, batch: Packed) -> Float[Tensor, ""]:

@@ -10,57 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from groundup.data.order import drawn
 from groundup.data.pairs import EncodedPairs, Pairs
 from groundup.model.gpt import GPT
-from groundup.settings import Seed, Settings
 from groundup.train.log_probs import row_log_probs
 from groundup.train.loop import on_device
 from groundup.train.objectives import Objective
+from groundup.tune.config import PreferConfig
 from groundup.tune.preference_losses import dpo, ipo, kto, orpo, simpo
 
-# What the papers use; it is another quantity in each.
-BETAS = {"dpo": 0.1, "ipo": 0.1, "kto": 0.1, "orpo": 0.1, "simpo": 2.0}
-WITH_REFERENCE = ("dpo", "ipo", "kto")
 # Losses over so many steps are compared, and a share below which they count as the same.
 WATCHED, MOVED = 20, 0.01
-
-
-class PreferConfig(Settings):
-    """How preferences are learned."""
-
-    loss: Literal["dpo", "ipo", "kto", "orpo", "simpo"] = "dpo"
-    """What is minimised. dpo, ipo and kto hold the model near the one that it began as; orpo and simpo
-    need no such reference."""
-    beta: PositiveFloat | None = None
-    """How strongly the model is held near the reference (dpo, ipo, kto: the larger, the nearer); the
-    weight of the preference (orpo); the scale of the reward (simpo). Default: 0.1, for simpo 2."""
-    label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
-    """dpo: the share of pairs taken to be the wrong way round."""
-    target_margin: NonNegativeFloat = 1.0
-    """simpo: by how much the reward of the chosen answer should be the larger one."""
-    held_out: float = Field(default=0.1, gt=0.0, lt=1.0)
-    """Share of the prompts whose pairs are kept to measure with."""
-    split_seed: Seed = 0
-    """Decides which they are."""
-
-    @property
-    def strength(self) -> float:
-        """`beta`, or its default for this loss."""
-        return BETAS[self.loss] if self.beta is None else self.beta
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether `Pairs.reference` must be there."""
-        return self.loss in WITH_REFERENCE
 
 
 def preference(config: PreferConfig) -> Objective:

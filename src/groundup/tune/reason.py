@@ -9,64 +9,27 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
-from groundup.settings import Seed, Settings
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.log_probs import token_log_probs
 from groundup.train.objectives import Objective
+from groundup.tune.config import ReasonConfig
 from groundup.tune.policy_loss import clipped_gain, divergence, group_advantages, over_answers
 from groundup.world.documents import training_questions
 from groundup.world.question import Question
 
-Task = Literal[
-    "find", "last", "join", "order", "arithmetic", "opposite", "copy", "translate"
-]  # fmt: skip
-
 # So many steps without anything to learn are no chance.
 WATCHED = 20
-
-
-class ReasonConfig(Settings):
-    """How a model learns from the marks of its own answers."""
-
-    tasks: tuple[Task, ...] = Field(default=("last", "join"), min_length=1)
-    """The kinds of question of the sample world to ask, in turn."""
-    languages: tuple[Literal["en", "zh"], ...] = Field(default=("en", "zh"), min_length=1)
-    """The languages to ask them in, in turn."""
-    held_out_questions: PositiveInt = 400
-    """How many questions, none of which is ever asked in training, are kept for the exam."""
-    split_seed: Seed = 0
-    """Which rows these are, where questions are rows."""
-    answers: int = Field(default=8, ge=2)
-    """How often each question is answered: the size of a group."""
-    max_new_tokens: PositiveInt = 32
-    """How long an answer may be."""
-    format_reward: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """What an answer gets that is wrong, but of the right kind; the exact one gets 1."""
-    clip: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """How far a token's probability may move from that of the sampling model before it stops to
-    count, as a ratio."""
-    kl: NonNegativeFloat = 0.0
-    """Weight of the divergence from the reference, the model before the training."""
-    updates: PositiveInt = 1
-    """Optimiser steps on the same answers, before new ones are sampled. (With more than one, a run that
-    is broken off between two of them goes on with new answers.)"""
-    divide_by_spread: bool = True
-    """Divide rewards by their spread in the group (GRPO); without, all questions count alike
-    (Dr. GRPO)."""
-    mean_over_answer: bool = True
-    """Average over the tokens of each answer (GRPO); without, all tokens count alike (Dr. GRPO)."""
 
 
 @dataclass(frozen=True)
