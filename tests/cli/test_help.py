@@ -16,7 +16,7 @@ try:
     run(sys.argv[1:])
 except SystemExit:
     pass
-sys.exit([name for name in {HEAVY} if name in sys.modules] and 1)
+sys.exit(any(name in sys.modules for name in {HEAVY}))
 """
 
 
