@@ -270,3 +270,11 @@ def test_a_plan_foretells_a_tuning(rows: dict[str, Path], base: Path, tmp_path: 
     assert list(stages) == ["finetune", "evaluate"]
     assert stages["finetune"]["seconds"] > 0 and stages["finetune"]["disk_bytes"] > 0
     assert parse_recipe(values).finetune.kind == "instruct"
+
+
+def test_the_doctor_says_that_it_examines_pretraining(
+    rows: dict[str, Path], base: Path, tmp_path: Path
+):
+    tune("prefer", base, rows["prefer"], tmp_path / "run", "--train.steps", 1)
+    result = groundup("doctor", "--run", tmp_path / "run")
+    assert result.returncode == 2 and "examines pretraining" in result.stderr

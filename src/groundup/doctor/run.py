@@ -41,6 +41,11 @@ class ExaminedRun:
                 "is written once the text has been read",
             )  # fmt: skip
         self.recipe: Recipe = read_recipe(str(self.place.recipe), {})
+        if not self.recipe.pretrains:
+            raise InputError(
+                "this run has tuned a model that was there: the doctor examines pretraining", str(path),
+                "see its report.html, and examine the run that made the model",
+            )  # fmt: skip
         self.train_config = self.recipe.pretrain.train
 
     def _attempt(self, read: Callable[[], T]) -> T | None:

@@ -121,7 +121,7 @@ class _Saver:
         if stopping:
             raise StoppedError(
                 f"stopped after step {run.state.step}; the state is saved", str(run.checkpoint),
-                "go on with the same command (`groundup pretrain` needs --resume)",
+                "go on with the same command (`pretrain` and `finetune` need --resume)",
             )  # fmt: skip
 
     def _is_due(self, run: Run) -> bool:
