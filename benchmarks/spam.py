@@ -17,8 +17,8 @@ BOOK = "the book: 0.957 from GPT-2 124M, 0.937 from random weights, 0.967 with L
 
 LORA = [
     "--finetune.lora.rank=8", "--finetune.lora.targets=query,value",
-    "--finetune.train.optimizer=adamw", "--finetune.train.learning_rate=5e-3",
-    "--finetune.train.weight_decay=0",
+    "--finetune.train.optimizer=adamw", "--finetune.train.learning_rate=1e-2",
+    "--finetune.train.weight_decay=0", "--finetune.epochs=10",
 ]  # fmt: skip
 
 
