@@ -55,10 +55,35 @@ def test_from_a_folder_to_a_model_in_five_commands(story: Path, tmp_path: Path):
     assert (tmp_path / "data.html").is_file() and (tmp_path / "runs/my/report.html").is_file()
 
 
+def test_a_model_is_given_a_job_in_five_commands(story: Path, tmp_path: Path):
+    rows = {
+        "labels.tsv": "label\ttext\n" + "".join(f"{'ab'[i % 2]}\ttext {i}\n" for i in range(40)),
+        "rows.jsonl": "".join(
+            f'{{"instruction": "Where is {i}?", "output": "In the garden."}}\n' for i in range(40)
+        ),
+        "pairs.jsonl": "".join(
+            f'{{"prompt": "Where is {i}?", "chosen": "In the garden.", "rejected": "No."}}\n'
+            for i in range(40)
+        ),
+        "other.txt": story.read_text(encoding="utf-8"),
+    }
+    for name, text in rows.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    model = ["pretrain", "--data", str(story), "--out", "runs/my", *QUICK_LLAMA]
+    run(model, tmp_path)
+    classify, label, instruct, prefer, evaluate = (c[1:] for c in commands(ENGLISH)[5:10])
+    for tuning in (classify, instruct, prefer):
+        run([*tuning, "--train.steps", "2", "--train.micro_batch", "2"], tmp_path)
+    assert run(label, tmp_path).startswith(("a\t", "b\t"))
+    assert (tmp_path / "runs/answers/finetune/adapter/adapter_config.json").is_file()
+    assert "bits per byte" in run(evaluate, tmp_path)
+    assert "runs/preferred" in (tmp_path / "compared.html").read_text(encoding="utf-8")
+
+
 def test_from_other_peoples_models_to_ones_own_and_out(smollm2: Path, story: Path, tmp_path: Path):
     a_folder(story, tmp_path)
     (tmp_path / smollm2.name).symlink_to(smollm2)
-    chat, inspect, pretrain, convert, extend, go_on = (c[1:] for c in commands(ENGLISH)[5:])
+    chat, inspect, pretrain, convert, extend, go_on = (c[1:] for c in commands(ENGLISH)[10:])
     assert "Paris" in run(chat, tmp_path, "What is the capital of France?")
     assert "124,439,808" in run(inspect, tmp_path)
     run([*pretrain, *QUICK_LLAMA], tmp_path)
@@ -78,5 +103,6 @@ def test_both_languages_show_the_same_commands_and_recipe():
 def test_every_recipe_that_is_named_ships():
     shipped = {path.stem for path in (ROOT / "recipes").glob("*.toml")}
     for readme in (ENGLISH, CHINESE):
-        named = set(re.findall(r"^\| `groundup run ([\w-]+)", readme, re.M))
-        assert named <= shipped and shipped - named <= {"quickstart", "medicine-zh"}
+        rows = "".join(re.findall(r"^\| `groundup run .*?\|", readme, re.M))
+        named = set(re.findall(r"`(?:groundup run )?([\w-]+)", rows))
+        assert named <= shipped and shipped - named <= {"quickstart"}

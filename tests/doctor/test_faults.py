@@ -12,6 +12,7 @@ from torch import Tensor
 
 import groundup.model.attention
 import groundup.recipe.pretrain
+import groundup.train.session
 from groundup.data.windows import WindowStream
 from groundup.doctor.examine import examine
 from groundup.doctor.finding import Finding
@@ -60,13 +61,13 @@ def objective(patch: Patch, broken: Callable[[GPT, Tensor], Tensor]) -> None:
 
 def begin(patch: Patch, change: Callable[[GPT], None]) -> None:
     """Train a model that was changed before its first step."""
-    start = groundup.recipe.pretrain.start_run
+    start = groundup.train.session.start_run
 
     def broken(model: GPT, config: Any) -> Run:
         change(model)
         return start(model, config)
 
-    patch.setattr(groundup.recipe.pretrain, "start_run", broken)
+    patch.setattr(groundup.train.session, "start_run", broken)
 
 
 def test_a_missing_causal_mask_is_proved_on_the_model(english: dict, tmp_path: Path, patch: Patch):

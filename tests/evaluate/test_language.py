@@ -17,7 +17,7 @@ from groundup.evaluate.language import (
 )
 from groundup.evaluate.subject import LocalModel
 from groundup.generation.text import generate, stream
-from groundup.recipe.evaluate import score_text
+from groundup.recipe.measure import score_files
 
 
 @torch.inference_mode()
@@ -37,7 +37,7 @@ def test_a_text_is_scored_after_the_token_that_begins_texts(model, beginning, tm
     windows[-1] = beginning.begin_ids + ids[-length:]
     repeated = beginning.begin_ids + ids[-length : len(ids) // length * length]
     subject = LocalModel(model, beginning)
-    score = score_text(subject, [tmp_path / "text.txt"], stride=length)
+    score = summarize(score_files(subject, [tmp_path / "text.txt"], length))
     expected = sum(nats(model, window) for window in windows) - nats(model, repeated)
     assert len(windows) > 1 and score.tokens == len(ids) and len(ids) % length
     assert score.nats == pytest.approx(expected, rel=1e-5)
@@ -52,7 +52,7 @@ def test_documents_are_scored_each_by_itself_every_byte_once(model, tokenizer, t
     rows = "".join(f'{{"text": "{text}"}}\n' for text in texts)
     (tmp_path / "texts.jsonl").write_text(rows, encoding="utf-8")
     subject = LocalModel(model, tokenizer)
-    together = score_text(subject, [tmp_path / "texts.jsonl"])
+    together = summarize(score_files(subject, [tmp_path / "texts.jsonl"]))
     alone = [total(score_documents(subject, [text], 32)[0]) for text in texts]
     assert together.documents == 3
     assert together.text_bytes == pytest.approx(sum(len(text.encode()) for text in texts))

@@ -199,6 +199,7 @@ def test_what_is_held_out_is_not_pretrained_on(rows: dict[str, Path], tmp_path: 
     })  # fmt: skip
     kept = held_out(parse_recipe(values))
     assert len(kept) == round(0.2 * len(PAIRS))
+    values["pretrain"]["model"]["context_length"] = 32
     for hold_out, leaks in ((True, 0), (False, len(kept))):
         recipe = parse_recipe(merge(values, {"data": {"hold_out": hold_out}}))
         run = run_recipe(recipe, tmp_path / str(hold_out), Watcher())

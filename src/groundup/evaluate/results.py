@@ -62,8 +62,8 @@ def result_from_json(content: Mapping[str, Any]) -> Result:
     return Result(**{**content, **figures, "tables": [Table(*t) for t in content["tables"]]})
 
 
-def _figure(name: str, value: float, interval: Sequence[float] | None, digits: int) -> Figure:
-    return Figure(name, value, None if interval is None else Interval(*interval), digits)
+def _figure(name: str, value: float | int, interval: Sequence[float] | None, digits: int) -> Figure:
+    return Figure(name, float(value), None if interval is None else Interval(*interval), digits)
 
 
 def sections(results: Iterable[Result]) -> dict[str, list[Result]]:

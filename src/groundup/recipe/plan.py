@@ -77,7 +77,9 @@ def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
     """Try a recipe out and tell what its run in `out` will take; nothing is written there."""
     run, plan = RunDirectory(out), Plan()
     states = stage_states(recipe, run)
-    trial = Trial(recipe, run, states["tokenizer"] == "done", _trained_steps(recipe, run, states))
+    trial = Trial(
+        recipe, run, states.get("tokenizer") == "done", _trained_steps(recipe, run, states)
+    )
     for name, state in states.items():
         if state == "done":
             plan.stages.append(Estimate(name, "done"))
@@ -95,7 +97,7 @@ def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
             held += sum(training_bytes(trial.config, recipe.pretrain.train).values())
         plan.stages.append(Estimate(name, "todo", seconds, held, disk))
     _check_disk(plan, out)
-    if states["pretrain"] == "todo":
+    if states.get("pretrain") == "todo":
         _note_text(plan, trial)
     return plan
 
@@ -113,7 +115,7 @@ def stage_states(recipe: Recipe, run: RunDirectory) -> dict[str, str]:
 def _trained_steps(recipe: Recipe, run: RunDirectory, states: dict[str, str]) -> int:
     """How far an interrupted training came that goes on."""
     saved = checkpoints(run.pretrain / "checkpoints")
-    begun = states["encode"] == "done" and states["pretrain"] == "todo" and saved
+    begun = states.get("encode") == "done" and states.get("pretrain") == "todo" and saved
     if not begun or saved_identity(saved[-1]) != identity(recipe, run):
         return 0
     return int(saved[-1].name.removeprefix("step-"))

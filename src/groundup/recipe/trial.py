@@ -37,7 +37,7 @@ from groundup.train.loop import Batches, start_run, train
 from groundup.train.memory import AVERAGES
 from groundup.train.metrics import matrix_peak
 from groundup.train.objectives import Objective, next_token
-from groundup.weights.directory import load_tokenizer
+from groundup.weights.directory import find, load_tokenizer, read_config
 from groundup.world.documents import spaced
 
 SAMPLE_BYTES = 16 << 20
@@ -59,6 +59,10 @@ class Trial:
         """`trained_steps` are those of an interrupted training that goes on."""
         self.recipe, self.run, self.trained_steps = recipe, run, trained_steps
         self.tokenizer_path = run.tokenizer if tokenizer_is_done else recipe.tokenizer.path
+        if recipe.finetune.model:  # there is no text but the one that is measured
+            self.tokenizer_path = find(recipe.finetune.model)
+            data = recipe.data.model_copy(update={"paths": recipe.evaluate.text})
+            self.recipe = recipe.model_copy(update={"data": data})
 
     def measure(self, name: str) -> tuple[float, int]:
         """Seconds and bytes of disk that a stage will take."""
@@ -154,6 +158,8 @@ class Trial:
 
     @cached_property
     def config(self) -> ModelConfig:
+        if self.recipe.finetune.model:
+            return read_config(find(self.recipe.finetune.model))
         return model_config(self.recipe, self.tokenizer.vocab_size)
 
     @cached_property
@@ -260,6 +266,8 @@ class Trial:
         return _random_windows(self.config, rows)
 
     def _evaluate(self) -> tuple[float, int]:
+        if not self.recipe.evaluate.text:
+            return 0.0, 0
         sizes = (sum(len(p.text.encode()) for p in read_pieces([path]))
                  for path in self.recipe.evaluate.text)  # fmt: skip
         length = self.config.context_length

@@ -93,7 +93,7 @@ def _questions(config: FinetuneConfig, bad: BadRows) -> tuple[list[Question], li
         return [], [question for kind in asked for question in held_out_questions(*kind, each)]
     rows = [q for row in read_rows(config.data, bad) if (q := _question(row, bad))]
     bad.refuse_if_all(
-        len(rows) - 1, 'rows look like {"question": "…", "answer": "…"}; give two or more'
+        max(0, len(rows) - 1), 'rows look like {"question": "…", "answer": "…"}; give two or more'
     )
     order = np.random.default_rng(reason.split_seed).permutation(len(rows))
     count = min(reason.held_out_questions, max(1, len(rows) // 10))
