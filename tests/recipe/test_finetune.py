@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 from groundup.cleaning.leaks import find_leaks
 from groundup.errors import InputError
 from groundup.recipe.documents import read_source
+from groundup.recipe.finetune.general import general_text, score_general
 from groundup.recipe.finetune.held_out import held_out
+from groundup.recipe.finetune.instruct import MOST_TOKENS
 from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import merge, parse_recipe
 from groundup.recipe.watch import Watcher
@@ -190,6 +192,24 @@ def test_general_text_is_mixed_in_and_measured(rows: dict[str, Path], base: Path
         assert named["forgetting"]["before"] > 0
     finally:
         moved.rename(base)
+
+
+def test_a_model_that_was_gone_on_from_brings_its_own_text(
+    rows: dict[str, Path], base: Path, tmp_path: Path
+):
+    """Its general text, not that of the field, is what is mixed in and measured."""
+    general = general_text([], base, load(base)[1], tmp_path)
+    values = {
+        "data": {"paths": [str(rows["prefer"])]},
+        "pretrain": {"begin_from": str(base), "train": {"steps": 2, "micro_batch": 2}},
+        "finetune": {"objective": "instruct", "data": [str(rows["instruct"])],
+                     "train": {"steps": 1, "micro_batch": 2}},
+    }  # fmt: skip
+    finished = run_recipe(parse_recipe(values), tmp_path / "run", Watcher())
+    assert finished.tuned and general
+    pretrained = load(finished.run.pretrained)[0]
+    before = score_general(pretrained, general, MOST_TOKENS).bits_per_byte
+    assert finished.tuned.figures["forgetting"]["before"] == pytest.approx(before, abs=1e-6)
 
 
 def test_what_is_held_out_is_not_pretrained_on(rows: dict[str, Path], tmp_path: Path):

@@ -44,7 +44,9 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
     learned, kept = conversations(recipe, bad)
     rows, cut = _rows(learned, config, model, tokenizer, bad)
     held_out, also_cut = _rows(kept, config, model, tokenizer, bad)
-    begun = find(config.model) if config.model else run.pretrained
+    # What the model knew first: the text of the model that was gone on from, or its own.
+    named = config.model or recipe.pretrain.begin_from
+    begun = find(named) if named else run.pretrained
     general = general_text(settings.replay, begun, tokenizer, run.finetune / "general")
     replay = _replay(general, rows.length - 1, config)
     batches = PackedBatches(
