@@ -18,7 +18,8 @@ from groundup.model.lora import LoraConfig, adapter_parameters, add_lora
 from groundup.train.config import TrainConfig
 from groundup.train.loop import on_device, start_run, train
 from groundup.train.objectives import next_token
-from groundup.tune.classify import ClassifyConfig, balanced_weights, classification, freeze
+from groundup.tune.classify import balanced_weights, classification, freeze
+from groundup.tune.config import ClassifyConfig
 
 
 def batch() -> Labelled:

@@ -14,8 +14,8 @@ from groundup.model.gpt import GPT
 from groundup.sources.rows import BadRows
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import on_device
+from groundup.tune.config import InstructConfig
 from groundup.tune.instruct import (
-    InstructConfig,
     can_pack,
     encode_conversations,
     held_out_loss,
