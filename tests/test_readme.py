@@ -55,7 +55,7 @@ def test_from_a_folder_to_a_model_in_five_commands(story: Path, tmp_path: Path):
     assert (tmp_path / "data.html").is_file() and (tmp_path / "runs/my/report.html").is_file()
 
 
-def test_a_model_is_given_a_job_in_five_commands(story: Path, tmp_path: Path):
+def test_a_model_is_given_a_job_in_six_commands(story: Path, tmp_path: Path):
     rows = {
         "labels.tsv": "label\ttext\n" + "".join(f"{'ab'[i % 2]}\ttext {i}\n" for i in range(40)),
         "rows.jsonl": "".join(
@@ -69,13 +69,18 @@ def test_a_model_is_given_a_job_in_five_commands(story: Path, tmp_path: Path):
     }
     for name, text in rows.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    model = ["pretrain", "--data", str(story), "--out", "runs/my", *QUICK_LLAMA]
-    run(model, tmp_path)
-    classify, label, instruct, prefer, evaluate = (c[1:] for c in commands(ENGLISH)[5:10])
+    a_folder(story, tmp_path)
+    (tmp_path / "my.toml").write_text(blocks(ENGLISH, "toml")[0], encoding="utf-8")
+    run(["run", "my.toml", *QUICK], tmp_path)
+    classify, label, instruct, chat, prefer, evaluate = (c[1:] for c in commands(ENGLISH)[5:11])
     for tuning in (classify, instruct, prefer):
         run([*tuning, "--train.steps", "2", "--train.micro_batch", "2"], tmp_path)
     assert run(label, tmp_path).startswith(("a\t", "b\t"))
     assert (tmp_path / "runs/answers/finetune/adapter/adapter_config.json").is_file()
+    # A model that knew no turns would go on with what was said.
+    assert not run([*chat, "--max-new-tokens", "5"], tmp_path, "Where is Mia?").startswith(
+        "Where is"
+    )
     assert "bits per byte" in run(evaluate, tmp_path)
     assert "runs/preferred" in (tmp_path / "compared.html").read_text(encoding="utf-8")
 
@@ -83,7 +88,7 @@ def test_a_model_is_given_a_job_in_five_commands(story: Path, tmp_path: Path):
 def test_from_other_peoples_models_to_ones_own_and_out(smollm2: Path, story: Path, tmp_path: Path):
     a_folder(story, tmp_path)
     (tmp_path / smollm2.name).symlink_to(smollm2)
-    chat, inspect, pretrain, convert, extend, go_on = (c[1:] for c in commands(ENGLISH)[10:])
+    chat, inspect, pretrain, convert, extend, go_on = (c[1:] for c in commands(ENGLISH)[11:])
     assert "Paris" in run(chat, tmp_path, "What is the capital of France?")
     assert "124,439,808" in run(inspect, tmp_path)
     run([*pretrain, *QUICK_LLAMA], tmp_path)
