@@ -76,6 +76,14 @@ def test_undersampling_leaves_as_many_of_each_label_as_the_rarest_has():
     assert parts.notes == ["balanced to 30 rows of each label: 60 rows are left out"]
 
 
+def test_undersampling_leaves_a_label_two_texts():
+    rows = examples({"rare": [1, 1], "often": [1, 9]})
+    for seed in range(20):
+        parts = divide(rows, LabelledConfig(balance="undersample", split_seed=seed))
+        assert [row.label for row in parts.train + parts.test].count("often") == 2
+        assert {row.label for row in parts.train} == {"often", "rare"}
+
+
 def test_seeds_give_other_splits():
     rows = examples({"a": [1] * 50, "b": [1] * 50})
     tests = [{r.where for r in divide(rows, LabelledConfig(split_seed=s)).test} for s in range(5)]

@@ -22,6 +22,7 @@ from groundup.recipe.finetune.instruct import MOST_TOKENS
 from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import merge, parse_recipe
 from groundup.recipe.watch import Watcher
+from groundup.tokenizer.chat import DEFAULT_TEMPLATE
 from groundup.weights.classifier import load_classifier
 from groundup.weights.directory import load
 from tests.conftest import groundup
@@ -299,3 +300,56 @@ def test_the_doctor_says_that_it_examines_pretraining(
     tune("prefer", base, rows["prefer"], tmp_path / "run", "--train.steps", 1)
     result = groundup("doctor", "--run", tmp_path / "run")
     assert result.returncode == 2 and "examines pretraining" in result.stderr
+
+
+def test_changed_rows_are_learned_anew(rows: dict[str, Path], base: Path, tmp_path: Path):
+    """Wherever the recipe names them, and the template with them."""
+    data, template = tmp_path / "rows.jsonl", tmp_path / "mine.jinja"
+    data.write_bytes(rows["instruct"].read_bytes())
+    template.write_text(DEFAULT_TEMPLATE, encoding="utf-8")
+    recipe = parse_recipe({
+        "data": {"paths": [str(data)]},
+        "finetune": {"objective": "instruct", "model": str(base),
+                     "instruct": {"template": str(template)},
+                     "train": {"steps": 2, "micro_batch": 4}},
+    })  # fmt: skip
+    tuned = [run_recipe(recipe, tmp_path / "run", Watcher()).tuned]
+    assert run_recipe(recipe, tmp_path / "run", Watcher()).tuned == tuned[0]
+    data.write_bytes(b"".join(data.read_bytes().splitlines(keepends=True)[10:]))
+    tuned.append(run_recipe(recipe, tmp_path / "run", Watcher()).tuned)
+    template.write_text(DEFAULT_TEMPLATE.replace("'<|end|>'", "' <|end|>'"), encoding="utf-8")
+    tuned.append(run_recipe(recipe, tmp_path / "run", Watcher()).tuned)
+    assert len({each.model_checksum for each in tuned if each}) == 3
+
+
+def test_a_model_without_turns_learns_them(rows: dict[str, Path], tmp_path: Path):
+    values = merge(
+        pretraining(rows["instruct"]), {"tokenizer": {"special_tokens": ["<|endoftext|>"]}}
+    )
+    run_recipe(parse_recipe(values), tmp_path / "plain", Watcher())
+    plain = tmp_path / "plain/pretrain/model"
+    assert not load(plain)[1].knows_turns
+    tuned = tune("instruct", plain, rows["instruct"], tmp_path / "run", "--lora-rank", 2)
+    assert load(tuned["model"])[1].knows_turns
+    assert tuned["forgetting"]["before"] > 0
+    # Its base does not have the tokens, so an adapter alone would be another model.
+    assert not (tmp_path / "run/finetune/adapter").exists()
+
+
+def test_an_adapter_is_loaded_from_anywhere(
+    rows: dict[str, Path], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(base.parent)
+    tune("instruct", Path("model"), rows["instruct"], tmp_path / "run", "--lora-rank", 2)
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path / "run/finetune/adapter")[0].config.d_model == 32
+
+
+def test_a_first_try_that_was_refused_leaves_the_folder_free(
+    rows: dict[str, Path], base: Path, tmp_path: Path
+):
+    bad = write_rows(tmp_path / "bad.jsonl", [{"label": "spam", "text": "only one"}])
+    assert groundup(*arguments("classify", base, bad, tmp_path / "run")).returncode == 2
+    assert tune("classify", base, rows["classify"], tmp_path / "run")["steps"] == 12
+    again = groundup(*arguments("classify", base, rows["classify"], tmp_path / "run"))
+    assert again.returncode == 2 and "--resume" in again.stderr

@@ -30,7 +30,7 @@ def new_model() -> GPT:
 
 def session(out: Path, values: list[float], **train_settings: float) -> Session:
     """A session whose evaluations give `values`, one after another."""
-    config = TrainConfig(eval_every=2, checkpoint_every=3, **train_settings)  # type: ignore[arg-type]
+    config = TrainConfig.parse({"eval_every": 2, "checkpoint_every": 3, **train_settings})
 
     def evaluate(run: Run, whole: bool) -> dict[str, float]:
         return {"whole": 1.0} if whole else {"val_loss": values[run.state.step // 2 - 1]}
@@ -38,9 +38,9 @@ def session(out: Path, values: list[float], **train_settings: float) -> Session:
     return Session(out, "x", config, batch, next_token, evaluate, improves="val_loss")
 
 
-def weights_after(steps: int) -> dict[str, Tensor]:
+def weights_after(steps: int, of: int = 10) -> dict[str, Tensor]:
     model = new_model()
-    run = start_run(model, TrainConfig(steps=10, eval_every=2))
+    run = start_run(model, TrainConfig(steps=of, eval_every=2))
     train(run, batch, next_token, [lambda run: setattr(run, "stopped", run.state.step == steps)])
     return model.state_dict()
 
@@ -51,6 +51,31 @@ def test_training_ends_when_it_no_longer_improves_and_keeps_its_best_weights(tmp
     assert run.state.step == 8
     for name, tensor in weights_after(4).items():
         assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_the_last_weights_may_be_the_best(tmp_path: Path):
+    model = new_model()
+    run_session(model, session(tmp_path, [3, 2, 1], steps=6, patience=2))
+    for name, tensor in weights_after(6, of=6).items():
+        assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_an_evaluation_that_a_stop_prevented_is_made_up_for(tmp_path: Path):
+    of = session(tmp_path, [3, 2, 1, 0], steps=8, checkpoint_every=4)
+
+    class StopError(Exception):
+        pass
+
+    def stops(run: Run, whole: bool) -> dict[str, float]:
+        if run.state.step == 4:
+            raise StopError
+        return of.evaluate(run, whole)
+
+    with pytest.raises(StopError):
+        run_session(new_model(), Session(**{**of.__dict__, "evaluate": stops}))
+    run_session(new_model(), of)
+    evaluated = [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl") if "val_loss" in r]
+    assert evaluated == [2, 4, 6]
 
 
 def test_without_patience_it_trains_to_the_end(tmp_path: Path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from groundup.errors import InputError
 
 if TYPE_CHECKING:  # `--help` loads no torch
+    from groundup.recipe.directory import RunDirectory
     from groundup.recipe.finished import Finished
 
 
@@ -16,12 +17,21 @@ def run_flags(values: dict[str, Any], out: Path, resume: bool) -> "Finished":
     from groundup.recipe.run import run_recipe
     from groundup.recipe.schema import parse_recipe
 
-    recipe = parse_recipe(values)
-    if RunDirectory(out).ledger.exists() and not resume:
+    recipe, run = parse_recipe(values), RunDirectory(out)
+    begun = _holds_work(run)
+    if begun and not resume:
         raise InputError(
             "this folder holds a run already", str(out), "add --resume, or choose another --out"
         )
     with ConsoleWatcher() as watcher:
-        finished = run_recipe(recipe, out, watcher, rebuild=False)
+        finished = run_recipe(recipe, out, watcher, rebuild=not begun)
     watcher.made(finished)
     return finished
+
+
+def _holds_work(run: "RunDirectory") -> bool:
+    """Whether anything was made there: a first try that was refused leaves nothing to go on with."""
+    from groundup.recipe.stages import Ledger
+
+    saved = [*run.pretrain.glob("checkpoints/step-*"), *run.finetune.glob("checkpoints/step-*")]
+    return bool(saved) or any(record.finished for record in Ledger(run.ledger).records.values())

@@ -95,11 +95,14 @@ def _by_label(examples: Sequence[Example]) -> dict[str, list[Example]]:
 def _undersampled(
     by_label: dict[str, list[Example]], parts: Parts, generator: np.random.Generator
 ) -> dict[str, list[Example]]:
-    """As many of each label as the rarest has."""
+    """As many of each label as the rarest has, of two texts at least."""
     least = min(map(len, by_label.values()))
     kept: dict[str, list[Example]] = {}
     for label, rows in by_label.items():
-        chosen = set(generator.permutation(len(rows))[:least].tolist())
+        first, *others = generator.permutation(len(rows)).tolist()
+        text = fingerprint(rows[first].text)
+        second = next(i for i in others if fingerprint(rows[i].text) != text)
+        chosen = {first, second, *[i for i in others if i != second][: least - 2]}
         kept[label] = [row for i, row in enumerate(rows) if i in chosen]
         parts.left_out += [row for i, row in enumerate(rows) if i not in chosen]
     if parts.left_out:

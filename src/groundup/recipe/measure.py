@@ -118,6 +118,8 @@ class Exam:
     name: str
     questions: list[ExamQuestion]
     left_out: BadRows
+    good: int
+    """How many questions there were, before only the first of them were taken."""
 
     def first(self, limit: int | None) -> "Exam":
         """Only so many of its questions."""
@@ -127,7 +129,8 @@ class Exam:
 def exam_from_files(paths: Paths) -> Exam:
     """The questions that others wrote."""
     bad = BadRows()
-    return Exam(", ".join(Path(path).name for path in paths), read_exam(paths, bad), bad)
+    questions = read_exam(paths, bad)
+    return Exam(", ".join(Path(path).name for path in paths), questions, bad, len(questions))
 
 
 def exam_from_documents(paths: Paths, train: Paths = (), config: ClozeConfig | None = None) -> Exam:
@@ -147,7 +150,7 @@ def exam_from_documents(paths: Paths, train: Paths = (), config: ClozeConfig | N
         )  # fmt: skip
     where = [piece.where for piece in kept if piece.starts_document]
     questions = build_cloze(list(join_pieces(kept)), config, where)
-    return Exam("built from held-out documents", questions, bad)
+    return Exam("built from held-out documents", questions, bad, len(questions))
 
 
 def _held_out(path: Path) -> list[Piece]:
@@ -186,7 +189,7 @@ def measure_exam(
     }  # fmt: skip
     notes = [_compared(other, of, result) for other, of in others.items()]
     if bad:
-        notes.append(bad.summary(len(exam.questions)))
+        notes.append(bad.summary(exam.good))
     told = exam_result(name, exam.name, result, others)
     return Measured(figures, [replace(told, notes=[*told.notes, *notes])])
 

@@ -24,6 +24,10 @@ class EarlyStop:
         self.figure = figure if patience else None
         self.patience, self.metrics = patience, metrics
 
+    @property
+    def is_on(self) -> bool:
+        return self.figure is not None
+
     def __call__(self, run: Run, row: dict[str, Any]) -> None:
         """Keep the weights if they are the best so far; end the training if none of the last `patience`
         evaluations was."""

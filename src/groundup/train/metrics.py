@@ -21,6 +21,10 @@ class MetricsFile:
         with atomic_file(path) as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
+    def has_evaluation(self, step: int) -> bool:
+        """Whether there is a row of this step that is none of training."""
+        return any(row["step"] == step and "loss" not in row for row in read_metrics(self.path))
+
     def write(self, **row: Any) -> None:
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -74,6 +74,8 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
         if every and run.state.step % every == 0 and not run.finished:
             early_stop(run, evaluate(False))
 
+    if run.state.step and not metrics.has_evaluation(run.state.step):
+        evaluate_now(run)  # it was broken off between saving and evaluating
     with _stop_on_signal() as stop:
         # Saved before it is evaluated: whatever happens there, the training is not lost.
         saver = _Saver(session.out, session.identity, stop)
@@ -83,6 +85,8 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
         except TrainingError as error:
             metrics.write(step=run.state.step + 1, stopped=error.what)
             raise
+    if early_stop.is_on and not run.stopped:
+        early_stop(run, evaluate(False))  # the last weights may be the best
     early_stop.take_best(run)
     return run, evaluate(True)
 

@@ -6,6 +6,7 @@ which lies beside it in its run directory.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from groundup.data.shards import Tokens, open_shards, write_shards
@@ -13,7 +14,9 @@ from groundup.data.windows import evaluation_windows
 from groundup.evaluate.language import LanguageScore, score_language
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.encode import training_tokens, validation_tokens
+from groundup.recipe.documents import VALIDATION, read_index, read_source
+from groundup.recipe.encode import sources_of, training_tokens, validation_tokens
+from groundup.recipe.schema import read_recipe
 from groundup.sources.read import read_pieces
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -38,9 +41,22 @@ def general_text(
     if not (run.tokens / "tokens.json").is_file():
         return None
     if Tokenizer.load(run.tokenizer).fingerprint != tokenizer.fingerprint:
-        return None
+        return _encoded_anew(run, tokenizer, folder)
     train = Tokens.joined(training_tokens(run, tokenizer).values())
     return GeneralText(train, validation_tokens(run, tokenizer))
+
+
+def _encoded_anew(run: RunDirectory, tokenizer: Tokenizer, folder: Path) -> GeneralText:
+    """The text of a run for a tokenizer that knows more tokens than its own. What the run kept for
+    validation is kept again."""
+    data = read_recipe(str(run.recipe), {}).data
+    kept = read_index(run.corpus)["sources"]
+    validation = read_source(run.corpus, VALIDATION) if VALIDATION in kept else None
+    pieces = chain.from_iterable(read_source(run.corpus, name) for name in sources_of(run))
+    write_shards(
+        pieces, tokenizer, folder, validation, data.validation_fraction, allow_special=data.is_world
+    )
+    return GeneralText(*(open_shards(folder, s, tokenizer) for s in ("train", "validation")))
 
 
 def score_general(model: GPT, general: GeneralText, most_tokens: int) -> LanguageScore:

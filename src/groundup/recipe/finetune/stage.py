@@ -24,18 +24,20 @@ from groundup.recipe.finetune.classify import prepare_classify
 from groundup.recipe.finetune.instruct import prepare_instruct
 from groundup.recipe.finetune.prefer import prepare_prefer
 from groundup.recipe.finetune.reason import prepare_reason
+from groundup.recipe.finetune.rows import row_files
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import FinetuneConfig, Recipe
 from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
+from groundup.tokenizer.templates import read_template
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.checkpoint import checkpoints, saved_identity
 from groundup.train.config import TrainConfig
 from groundup.train.loop import Run
 from groundup.train.session import Session, run_session
 from groundup.weights.adapters import save_adapter
-from groundup.weights.directory import find, load, weights_checksum
+from groundup.weights.directory import find, load, load_tokenizer, read_config, weights_checksum
 from groundup.weights.vocabulary import fitted
 
 PREPARE: dict[str, Callable[[Recipe, RunDirectory, GPT, Tokenizer], Tuning]] = {
@@ -108,9 +110,10 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     tuning.model.eval()
     figures = tuning.finish()
     sizes = count_parameters(tuning.model)
-    # A head of labels is trained as a whole, which an adapter's files do not hold.
-    if config.lora.rank and config.kind != "classify":
-        save_adapter(tuning.model, out / "adapter", source)
+    # An adapter's files hold no head of labels, and no tokens that its base does not have.
+    same_tokens = read_config(source).vocab_size == tuning.model.config.vocab_size
+    if config.lora.rank and config.kind != "classify" and same_tokens:
+        save_adapter(tuning.model, out / "adapter", source.resolve())
     tuning.save(out / "model")
     _write_summary(training, config.kind, sizes, figures, tuning.notes, out)
 
@@ -136,8 +139,8 @@ def prepare(
     model, tokenizer = source or load(base(recipe, run))
     absorb(model)  # an adapter that is there already becomes a part of what is tuned
     torch.manual_seed(config.train.seed)
-    if config.objective == "instruct" and config.instruct.template:
-        before, tokenizer = tokenizer, tokenizer.with_template(config.instruct.template)
+    if config.objective == "instruct" and (template := _template(config, tokenizer)):
+        before, tokenizer = tokenizer, tokenizer.with_template(template)
         model = fitted(model, before, tokenizer)
     if config.base_bits < 32:
         if not config.lora.rank:
@@ -149,6 +152,12 @@ def prepare(
     if config.lora.rank:
         add_lora(model, config.lora)
     return PREPARE[config.kind](recipe, run, model, tokenizer)
+
+
+def _template(config: FinetuneConfig, tokenizer: Tokenizer) -> str | None:
+    """The chat template to give to the tokenizer: the one that is asked for, or groundup's where it has
+    none by which turns can be told apart."""
+    return config.instruct.template or (None if tokenizer.knows_turns else "groundup")
 
 
 def base(recipe: Recipe, run: RunDirectory) -> Path:
@@ -165,12 +174,27 @@ def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
     """All that decides the tuned weights."""
     config = recipe.finetune
     settings = config.model_dump(include={"objective", "epochs", "lora", "base_bits", config.kind})
+    instruct = config.instruct
     return {
         "model": weights_checksum(base(recipe, run)),
-        "rows": fingerprint(config.data) if config.data else recipe.data.world_documents,
+        "tokenizer": load_tokenizer(base(recipe, run)).fingerprint,
+        "rows": _rows(recipe),
+        "replay": fingerprint(instruct.replay) if instruct.replay else None,
+        "template": read_template(instruct.template) if instruct.template else None,
         "settings": settings,
         "train": config.train.decisive(),
     }
+
+
+def _rows(recipe: Recipe) -> str | int:
+    """What stands for the rows: the content of their files, or so many documents of the sample world."""
+    config = recipe.finetune
+    of_world = recipe.data.is_world or config.kind == "reason"
+    return (
+        recipe.data.world_documents
+        if of_world and not config.data
+        else fingerprint(row_files(recipe))
+    )
 
 
 def _identity(recipe: Recipe, run: RunDirectory) -> str:
