@@ -28,6 +28,13 @@ COMMANDS = (
     ["loading.py"],
     ["families.py"],
     ["llama_cpp.py"],
+    ["tuning.py", "packing"],
+    ["tuning.py", "lora"],
+    ["smollm2.py", "instruct"],
+    ["smollm2.py", "prefer"],
+    ["spam.py"],
+    ["spam.py", "--recipe", "reviews-zh", "--no-lora", "--seeds", "3"],
+    ["law.py"],
 )
 
 

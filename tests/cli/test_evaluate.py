@@ -65,8 +65,28 @@ def test_a_random_model_guesses_in_a_real_exam(directory: Path, real_data: Path,
     said = groundup("evaluate", directory, "--exam", exam, "--limit", 20, "--ask", "letter",
                     "--train-text", tmp_path / "train.txt").stdout  # fmt: skip
     assert f"{directory}: no better than guessing: " in said and "n-gram model: 0." in said
-    assert "20 questions are longer than what" in said
+    assert "only the end was read of 20 of 20 questions" in said
     assert "row 189: two choices are the same" in said
+
+
+def test_it_says_where_a_model_was_trained_on_what_it_is_measured_on(tmp_path: Path):
+    (tmp_path / "story.txt").write_text(STORY, encoding="utf-8")
+    (tmp_path / "other.txt").write_text("Tom is here. " * 50, encoding="utf-8")
+    made = groundup(
+        "pretrain", "--data", tmp_path / "story.txt", "--out", tmp_path / "run", "--preset", "nano",
+        "--train.steps", 1, "--model.d_model", 32, "--model.n_layers", 1, "--train.micro_batch", 2,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    model = tmp_path / "run/pretrain/model"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/story.txt").write_text(STORY, encoding="utf-8")
+    said = groundup("evaluate", model, "--text", tmp_path / "elsewhere/story.txt").stderr
+    assert f"{model} was trained on rows of {tmp_path / 'elsewhere/story.txt'}" in said.replace(
+        "\n", " "
+    )
+    assert (
+        "was trained on" not in groundup("evaluate", model, "--text", tmp_path / "other.txt").stderr
+    )
 
 
 def test_an_exam_is_built_of_documents_that_were_not_trained_on(

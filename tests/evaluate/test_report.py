@@ -99,7 +99,7 @@ def test_an_exam_stands_beside_chance_one_letter_and_others():
     assert result.verdict.startswith("no better than guessing")
     names = [(figure.name, figure.value) for figure in result.baselines]
     assert names == [("chance", 0.25), ("always B", 0.28), ("base model", 0.24)]
-    assert "3 questions are longer" in result.notes[1]
+    assert "only the end was read of 3 of 100 questions" in result.verdict
 
 
 def test_language_and_forgetting_become_results():

@@ -138,5 +138,7 @@ def test_what_is_no_file_of_votes_is_refused(content: str, tmp_path: Path):
 
 
 def test_without_two_different_answers_there_is_nothing_to_vote_on():
-    with pytest.raises(InputError, match="no two different answers"):
+    with pytest.raises(InputError, match="all answers to 1 questions are equal"):
         write_vote_page([Case(asked("Why?"), None, "rows:1", {"a": "So.", "b": "So."})], 0)
+    with pytest.raises(InputError, match="nothing to compare the answers with"):
+        write_vote_page([Case(asked("Why?"), None, "rows:1", {"a": "So."})], 0)

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print all probabilities as JSON")
     parsed = parser.parse(arguments)
 
-    from groundup.cli.console import print_json, standard_input
+    from groundup.cli.streams import print_json, standard_input
     from groundup.errors import InputError
     from groundup.evaluate.prediction import predict
     from groundup.weights.classifier import load_classifier
@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> None:
     texts = parsed.texts or [line for line in standard_input().splitlines() if line.strip()]
     if not texts:
         raise InputError("there is no text to label", "standard input", "give one, or one per line")
+    if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
+        raise InputError(f"text {empty[0]} is empty", "command line", "leave it out")
     probabilities = predict(classifier, tokenizer, texts)
     chosen = [names[i] for i in probabilities.argmax(axis=1)]
     if parsed.json:

@@ -1,8 +1,6 @@
-"""What goes to the terminal and comes from it: long work as it is seen on standard error (stages, a
-live line of training, evaluations), JSON, standard input."""
+"""Long work as it is seen on standard error: stages, a live line of training, evaluations, and what came
+of it."""
 
-import json
-import sys
 import time
 from typing import Any
 
@@ -10,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from groundup.errors import InputError
+from groundup.evaluate.results import markdown
 from groundup.model.cost import training_flops_per_token
 from groundup.recipe.finished import Finished
 from groundup.recipe.watch import Watcher
@@ -54,7 +52,7 @@ class ConsoleWatcher(Watcher):
         self.console.print(f"\n[bold cyan]{title.capitalize()}[/]  [dim]done already[/]")
 
     def warned(self, text: str) -> None:
-        self.console.print(f"[yellow]warning:[/] {escape(text)}")
+        self.console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
     def advanced(self, done: int, total: int | None) -> None:
         if self.task is not None:
@@ -87,7 +85,9 @@ class ConsoleWatcher(Watcher):
             self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
 
     def made(self, finished: Finished) -> None:
-        """Where the model and its report are, and who else can load it."""
+        """What was measured, where the model and its report are, and who else can load it."""
+        if finished.results:
+            self.console.print(f"\n{markdown(finished.results)}", markup=False, soft_wrap=True)
         model, report = finished.model, finished.run.report
         self.console.print(f"\nmodel: {model}   report: {report}", soft_wrap=True)
         family = find_family(model)
@@ -104,17 +104,3 @@ class ConsoleWatcher(Watcher):
 def _shown(name: str, value: float) -> str:
     """A figure with its name in words: "validation bits per byte 1.234"."""
     return f"{name.replace('val_', 'validation ').replace('_', ' ')} {value:.3f}"
-
-
-def standard_input() -> str:
-    """All that comes in, as text."""
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not valid UTF-8: {error.reason}", "standard input") from None
-
-
-def print_json(content: dict[str, Any]) -> None:
-    """The one JSON object on standard output."""
-    json.dump(content, sys.stdout, ensure_ascii=False)
-    sys.stdout.write("\n")

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parsed = parser.parse(arguments)
 
-    from groundup.cli.console import print_json
+    from groundup.cli.streams import print_json
     from groundup.weights.convert import convert
 
     made = convert(parsed.model, parsed.to, parsed.out, parsed.quantize)

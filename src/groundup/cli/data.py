@@ -41,7 +41,8 @@ def report(arguments: list[str]) -> None:
 
     from rich.markup import escape
 
-    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.streams import print_json
     from groundup.data.report import report_on
     from groundup.data.report_page import to_html
     from groundup.files import atomic_file

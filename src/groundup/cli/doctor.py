@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
 
     from dataclasses import asdict
 
-    from groundup.cli.console import print_json
+    from groundup.cli.streams import print_json
     from groundup.doctor.machine import machine_facts, machine_findings
 
     if parsed.run:

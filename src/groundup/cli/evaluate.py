@@ -2,12 +2,29 @@
 
 import argparse
 from collections.abc import Iterator
+from functools import cached_property
 
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 
 
 def main(arguments: list[str]) -> None:
+    from groundup.cli import judging
+
+    parser = _parser()
+    parsed = parser.parse(arguments)
+    of_model = [name for name in KINDS if getattr(parsed, name)]
+    if not (of_model or judging.is_asked_for(parsed)):
+        parser.error(
+            "nothing to measure\n  fix: give --text, --exam, --build-exam, --classify, --tasks, --judge, "
+            "--vote-page, --votes or --memorisation"
+        )
+    if of_model and not parsed.model:
+        parser.error(f"there is no model to measure\n  fix: name one before --{of_model[0]}")
+    run(parsed)
+
+
+def _parser() -> Parser:
     from groundup.cli import judging
     from groundup.cli.flags import add_settings
     from groundup.evaluate.config import ClozeConfig
@@ -54,30 +71,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     judging.add_arguments(parser)
     add_settings(parser, "cloze", ClozeConfig)
-    parsed = parser.parse(arguments)
-    of_model = [name for name in KINDS if getattr(parsed, name)]
-    if not (of_model or judging.is_asked_for(parsed)):
-        parser.error(
-            "nothing to measure\n  fix: give --text, --exam, --build-exam, --classify, --tasks, --judge, "
-            "--vote-page, --votes or --memorisation"
-        )
-    if of_model and not parsed.model:
-        parser.error(f"there is no model to measure\n  fix: name one before --{of_model[0]}")
-    run(parsed)
+    return parser
 
 
 def run(parsed: argparse.Namespace) -> None:
     """Measure everything that was asked for, one model in memory at a time."""
     from groundup.cli import judging
-    from groundup.cli.console import print_json
+    from groundup.cli.streams import print_json
     from groundup.evaluate.report import report_page
     from groundup.evaluate.results import markdown
     from groundup.files import atomic_file
 
+    asked = Asked(parsed)
     figures = {name: {} for name in parsed.model}
     results = []
     for name in parsed.model:
-        for measured in _measured(parsed, name):
+        for measured in _measured(asked, name):
             figures[name] |= measured.figures
             results += measured.results
     results += judging.run(parsed, parsed.model)
@@ -92,69 +101,93 @@ def run(parsed: argparse.Namespace) -> None:
         print(markdown(results), end="")
 
 
-def _measured(parsed: argparse.Namespace, name: str) -> Iterator:
+class Asked:
+    """What was asked for, and what is made for all models together when it is first needed."""
+
+    def __init__(self, parsed: argparse.Namespace):
+        from groundup.recipe.measure import Counts
+
+        self.parsed = parsed
+        given = {name: getattr(parsed, name) for name in Counts.model_fields}
+        given = {name: number for name, number in given.items() if number is not None}
+        self.counts = Counts.parse(given, "command line")
+
+    @cached_property
+    def exam(self):
+        """The questions, from files or built of documents."""
+        from groundup.cli.flags import given_settings
+        from groundup.evaluate.config import ClozeConfig
+        from groundup.recipe.measure import exam_from_documents, exam_from_files
+
+        if self.parsed.exam:
+            exam = exam_from_files(self.parsed.exam)
+        else:
+            config = ClozeConfig.parse(given_settings(self.parsed).get("cloze", {}), "command line")
+            train = self.parsed.train_text or []
+            exam = exam_from_documents(self.parsed.build_exam, train, config)
+        return exam.first(self.counts.limit)
+
+    @cached_property
+    def baselines(self) -> dict:
+        """Who else takes the exam."""
+        from groundup.evaluate.subject import LocalModel
+        from groundup.recipe.measure import n_gram_of
+        from groundup.weights.directory import load
+
+        train, base = self.parsed.train_text, self.parsed.base
+        return {
+            **({"n-gram model": n_gram_of(train)} if train else {}),
+            **({"base model": LocalModel(*load(base))} if base else {}),
+        }
+
+    @property
+    def files(self) -> list[str]:
+        """Texts, questions and rows to measure on."""
+        given = (self.parsed.text, self.parsed.exam, self.parsed.classify)
+        return [path for paths in given if paths for path in paths]
+
+
+def _measured(asked: Asked, name: str) -> Iterator:
     """All that was asked for of one model."""
     from groundup.cli.console import ConsoleWatcher
     from groundup.evaluate.subject import LocalModel
-    from groundup.recipe.measure import measure_labels
+    from groundup.recipe.measure import measure_labels, trained_on
     from groundup.weights.directory import load
 
-    counts = _counts(parsed)
     with ConsoleWatcher() as watcher:
-        if parsed.classify:
+        for warning in trained_on(name, asked.files):
+            watcher.warned(warning)
+        if asked.parsed.classify:
             watcher.stage("labels", f"Which labels {name} gives to texts that have one.")
-            yield measure_labels(name, name, parsed.classify)
-        of_language = [KINDS[kind] for kind in KINDS if getattr(parsed, kind) and KINDS[kind]]
-        if of_language:
+            yield measure_labels(name, name, asked.parsed.classify)
+        kinds = [KINDS[kind] for kind in KINDS if getattr(asked.parsed, kind) and KINDS[kind]]
+        if kinds:
             watcher.stage("loading", name)
             subject = LocalModel(*load(name), progress=watcher.advanced)
-            for measure in dict.fromkeys(of_language):
-                yield measure(parsed, counts, subject, name, watcher)
+            for measure in dict.fromkeys(kinds):
+                yield measure(asked, subject, name, watcher)
 
 
-def _text(parsed: argparse.Namespace, counts, subject, name: str, watcher):
+def _text(asked: Asked, subject, name: str, watcher):
     from groundup.recipe.measure import measure_text
 
     watcher.stage("text", "How many bits the model needs for each byte.")
-    return measure_text(subject, name, parsed.text, counts.stride)
+    return measure_text(subject, name, asked.parsed.text, asked.counts.stride)
 
 
-def _exam(parsed: argparse.Namespace, counts, subject, name: str, watcher):
-    from groundup.cli.flags import given_settings
-    from groundup.evaluate.config import ClozeConfig
-    from groundup.evaluate.subject import LocalModel, Scorer
-    from groundup.recipe import measure
-    from groundup.weights.directory import load
+def _exam(asked: Asked, subject, name: str, watcher):
+    from groundup.recipe.measure import measure_exam
 
     watcher.stage("exam", "Which choice the model finds likeliest.")
-    train = parsed.train_text or []
-    if parsed.exam:
-        exam = measure.exam_from_files(parsed.exam)
-    else:
-        config = ClozeConfig.parse(given_settings(parsed).get("cloze", {}), "command line")
-        exam = measure.exam_from_documents(parsed.build_exam, train, config)
-    baselines: dict[str, Scorer] = {}
-    if train:
-        baselines["n-gram model"] = measure.n_gram_of(train)
-    if parsed.base:
-        baselines["base model"] = LocalModel(*load(parsed.base), progress=watcher.advanced)
-    return measure.measure_exam(subject, name, exam.first(counts.limit), baselines, parsed.ask)
+    return measure_exam(subject, name, asked.exam, asked.baselines, asked.parsed.ask)
 
 
-def _tasks(parsed: argparse.Namespace, counts, subject, name: str, watcher):
+def _tasks(asked: Asked, subject, name: str, watcher):
     from groundup.recipe.measure import measure_tasks
 
     watcher.stage("tasks", "Tasks of lm-evaluation-harness.")
-    return measure_tasks(subject, name, parsed.tasks, counts.limit)
+    return measure_tasks(subject, name, asked.parsed.tasks, asked.counts.limit)
 
 
 # What is measured of a model, by the flag that asks for it; labels need another kind of model.
 KINDS = {"text": _text, "exam": _exam, "build_exam": _exam, "tasks": _tasks, "classify": None}
-
-
-def _counts(parsed: argparse.Namespace):
-    """The numbers among the flags, checked."""
-    from groundup.recipe.measure import Counts
-
-    given = {"stride": parsed.stride, "limit": parsed.limit}
-    return Counts.parse({name: n for name, n in given.items() if n is not None}, "command line")

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
 
     finished = run_flags(recipe_values(kind, parsed), Path(parsed.out), parsed.resume)
     if parsed.json:
-        from groundup.cli.console import print_json
+        from groundup.cli.streams import print_json
 
         print_json(figures(finished))
 
@@ -57,7 +57,12 @@ def _parser(kind: str) -> Parser:
         flags["--beta"] = ("prefer.beta", "how closely the model stays to what it was")
     for flag, (setting, about) in flags.items():
         parser.add_argument(
-            flag, dest=setting, type=typed(flag), default=argparse.SUPPRESS, help=about
+            flag,
+            dest=setting,
+            type=typed(flag),
+            default=argparse.SUPPRESS,
+            help=about,
+            metavar=flag.rpartition("-")[2].upper(),
         )
     if kind == "instruct":
         parser.add_argument("--replay", dest="instruct.replay", nargs="+", metavar="PATH",

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
 
     import time
 
-    from groundup.cli.console import print_json, standard_input
+    from groundup.cli.streams import print_json, standard_input
     from groundup.generation.engine import Engine
     from groundup.generation.sampling import SamplingConfig
     from groundup.generation.text import Completion, complete

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
 
     from dataclasses import asdict
 
-    from groundup.cli.console import print_json
+    from groundup.cli.streams import print_json
     from groundup.files import atomic_file
     from groundup.model.presets import PRESETS, preset
     from groundup.model.sheet import figures, to_page

@@ -102,14 +102,19 @@ def _judged(parsed: Namespace, models: list[str], watcher: "ConsoleWatcher") -> 
             watcher.stage("judging", f"{name} judges the answers.")
             judgement = judge(parsed.judge, cases, config, kept, watcher.advanced)
             results, verdicts = judge_results(judgement, config.scale), judgement.verdicts
-    results += _people(parsed, cases, verdicts, config.seed, bad)
+    results += _people(parsed, cases, verdicts, config.seed, bad, watcher)
     if bad:
         watcher.warned(bad.summary(len(cases)))
     return results
 
 
 def _people(
-    parsed: Namespace, cases: list["Case"], verdicts: list["Verdict"], seed: int, bad: "BadRows"
+    parsed: Namespace,
+    cases: list["Case"],
+    verdicts: list["Verdict"],
+    seed: int,
+    bad: "BadRows",
+    watcher: "ConsoleWatcher",
 ) -> list["Result"]:
     """Write the page for voting, and read back what was voted."""
     from groundup.evaluate.judge_results import agreement_results, place_results
@@ -119,6 +124,11 @@ def _people(
     if parsed.vote_page:
         with atomic_file(parsed.vote_page) as file:
             file.write(write_vote_page(cases, seed))
+        watcher.console.print(
+            f"\nvote page: {parsed.vote_page}: open it in a browser, say which answers are better, and give "
+            "the file that it downloads to --votes",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     voters = {path: read_votes(Path(path), cases, bad) for path in parsed.votes}
     results = []
     for voter, votes in voters.items():

@@ -15,7 +15,8 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse(arguments)
     recipe, out = read_given_recipe(parsed)
 
-    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.streams import print_json
     from groundup.recipe.plan import make_plan
 
     with ConsoleWatcher() as watcher:

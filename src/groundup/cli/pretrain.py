@@ -72,7 +72,7 @@ def run(parsed, values: dict[str, Any]) -> None:
         find(parsed.begin_from)
     finished = run_flags(values, Path(parsed.out), parsed.resume)
     if parsed.json and finished.pretrained:
-        from groundup.cli.console import print_json
+        from groundup.cli.streams import print_json
 
         summary = asdict(finished.pretrained)
         speed = summary["tokens"] / summary["seconds"]

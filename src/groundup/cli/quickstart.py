@@ -35,7 +35,7 @@ def show_pretrained(parsed) -> None:
     import sys
     import time
 
-    from groundup.cli.console import print_json
+    from groundup.cli.streams import print_json
     from groundup.cli.talk import chat_loop
     from groundup.generation.engine import Engine
     from groundup.generation.sampling import SamplingConfig
@@ -69,7 +69,8 @@ def show_pretrained(parsed) -> None:
 def show(parsed) -> None:
     import time
 
-    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.streams import print_json
     from groundup.cli.talk import chat_loop, complete_loop
     from groundup.recipe.quickstart import build, own_text
     from groundup.train.config import TrainConfig

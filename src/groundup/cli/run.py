@@ -75,7 +75,8 @@ def run_one(parsed: Namespace) -> None:
         )
     recipe, out = read_given_recipe(parsed)
 
-    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.streams import print_json
     from groundup.recipe.run import run_recipe
 
     with ConsoleWatcher() as watcher:
@@ -107,7 +108,8 @@ def figures(finished) -> dict[str, Any]:
 
 def compare_recipes(parsed: Namespace, folder: Path) -> None:
     """Carry out a folder of recipes."""
-    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.streams import print_json
     from groundup.recipe.compare import SEEDS, compare, read_recipes
     from groundup.recipe.comparison import markdown
 

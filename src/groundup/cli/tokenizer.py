@@ -47,7 +47,8 @@ def train(arguments: list[str]) -> None:
     import time
     from pathlib import Path
 
-    from groundup.cli.console import ConsoleWatcher, print_json
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.streams import print_json
     from groundup.files import disk_errors
     from groundup.recipe.schema import TokenizerConfig
     from groundup.sources.find import keep_standard_input
@@ -91,7 +92,7 @@ def encode(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print ids and pieces as JSON")
     parsed = parser.parse(arguments)
 
-    from groundup.cli.console import print_json, standard_input
+    from groundup.cli.streams import print_json, standard_input
     from groundup.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(parsed.directory)
@@ -107,7 +108,7 @@ def decode(arguments: list[str]) -> None:
     parser.add_argument("directory", metavar="DIR", help="a tokenizer or model directory")
     parsed = parser.parse(arguments)
 
-    from groundup.cli.console import standard_input
+    from groundup.cli.streams import standard_input
     from groundup.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(parsed.directory)

@@ -135,7 +135,7 @@ def _texts(parsed: Any, folder: Path) -> Texts:
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> None:
-    from groundup.cli.console import print_json
+    from groundup.cli.streams import print_json
 
     if as_json:
         print_json(figures)

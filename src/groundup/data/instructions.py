@@ -79,7 +79,8 @@ def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
     missing = next(name for name in fields if row.get(name) is None)
     if missing in row:
         raise RowError(f"the field {missing!r} is empty")
-    close = nearest(missing, [name for name in row if name not in fields])
+    known = {name for kind in KINDS for name in (*kind, "input", "system")}
+    close = nearest(missing, [name for name in row if name not in known])
     hint = f": did you mean it by {close!r}?" if close else f"; it has {', '.join(map(str, row))}"
     raise RowError(f"the field {missing!r} is missing{hint}")
 

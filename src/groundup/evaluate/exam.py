@@ -157,6 +157,15 @@ class ExamResult:
     @property
     def verdict(self) -> str:
         """In one sentence."""
+        if not self.too_long:
+            return self._verdict
+        return (
+            f"{self._verdict} (only the end was read of {self.too_long:,} of {len(self.right):,} questions, "
+            "which are longer than the model's context)"
+        )
+
+    @property
+    def _verdict(self) -> str:
         figures = f"{self.accuracy:.3f} {self.interval}, chance {self.chance:.3g}"
         if self.interval.high < self.chance:
             return f"worse than guessing: {figures}"

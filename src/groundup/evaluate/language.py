@@ -122,12 +122,17 @@ def score_language(
 ) -> LanguageScore:
     """Score the targets of `windows`: each one's ids after the first. The text is taken to have
     `bytes_per_token` bytes for each."""
-    nats, tokens = 0.0, 0
+    return total(score_each(model, windows, bytes_per_token))
+
+
+def score_each(
+    model: GPT, windows: Iterable[Int[np.ndarray, " window"]], bytes_per_token: float
+) -> Iterator[LanguageScore]:
+    """The same for each window alone."""
     for group in _groups(windows):
         asked = [Window(tuple(window.tolist()), len(window) - 1) for window in group]
-        for likelihood in score_windows(model, asked):
-            nats, tokens = nats + likelihood.nats, tokens + likelihood.tokens
-    return LanguageScore(nats, tokens, tokens * bytes_per_token)
+        for each in score_windows(model, asked):
+            yield LanguageScore(each.nats, each.tokens, each.tokens * bytes_per_token)
 
 
 def _groups(windows: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:

@@ -54,6 +54,15 @@ class Result:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What one kind of measuring came to: figures by the names that scripts read, and the same as
+    results, of which tables and reports are made."""
+
+    figures: dict[str, Any]
+    results: list[Result]
+
+
 def result_from_json(content: Mapping[str, Any]) -> Result:
     """What `to_json` gave, as a result again."""
     figures = {

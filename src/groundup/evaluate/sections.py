@@ -42,11 +42,6 @@ def exam_result(
     ]
     rules = [(rule, f"{accuracy:.3f}") for rule, accuracy in result.accuracy_by_rule.items()]
     notes = ["The choice that the model finds likeliest for each of its bytes is its answer."]
-    if result.too_long:
-        notes.append(
-            f"{result.too_long:,} questions are longer than what {subject} looks at: only their ends "
-            "were read."
-        )
     return Result(
         f"Exam: {exam}",
         subject,

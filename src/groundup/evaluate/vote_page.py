@@ -59,8 +59,11 @@ def write_vote_page(cases: Sequence[Case], seed: int) -> str:
     """
     ballots = list({ballot.id: ballot for ballot, *_ in _ballots(cases, seed)}.values())
     if not ballots:
-        fix = "give two models, or one model and rows with an output"
-        raise InputError("there are no two different answers to compare", None, fix)
+        if not any(len(contestants(case)) > 1 for case in cases):
+            fix = "give two models, or one model and rows with an output"
+            raise InputError("there is nothing to compare the answers with", None, fix)
+        fix = "take more questions (--judge.rows), or models that differ more"
+        raise InputError(f"all answers to {len(cases):,} questions are equal", None, fix)
     random.Random(seed).shuffle(ballots)
     pairs = [
         {"pair": b.id, "question": b.question, "A": b.a, "B": b.b, "a": digest(b.a)}

@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from groundup.evaluate.results import Result, result_from_json
+from groundup.evaluate.results import Measured, Result, result_from_json
 from groundup.evaluate.subject import LocalModel, Scorer
 from groundup.files import atomic_file
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.measure import (
     Exam,
-    Measured,
     exam_from_documents,
     exam_from_files,
     measure_exam,

@@ -29,7 +29,7 @@ class Finished:
     figures: dict[str, Any]
     """What the evaluation measured, by the names that scripts read."""
     results: list[Result]
-    """The same, for tables."""
+    """What the tuning and the evaluation measured, for tables."""
 
     def load(self) -> tuple[GPT, Tokenizer]:
         """The model, ready for use."""

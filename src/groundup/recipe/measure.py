@@ -1,7 +1,6 @@
 """One model measured: what `groundup evaluate`, and the last stage of a run, find out.
 
-Each kind of measuring is one function that gives a `Measured`: figures by the names that scripts read,
-and the same as results, of which tables and reports are made.
+Each kind of measuring is one function that gives a `Measured`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from groundup.evaluate.intervals import Interval
 from groundup.evaluate.language import Parts, TextScore, score_documents, summarize
 from groundup.evaluate.ngram import NGram
 from groundup.evaluate.prediction import predict
-from groundup.evaluate.results import Figure, Result
+from groundup.evaluate.results import Figure, Measured, Result
 from groundup.evaluate.sections import classification_result, exam_result, language_result
 from groundup.evaluate.subject import LocalModel, Scorer
 from groundup.recipe.directory import RunDirectory
@@ -34,9 +33,12 @@ from groundup.recipe.documents import VALIDATION, read_index, read_source
 from groundup.recipe.encode import sources_of
 from groundup.recipe.schema import read_recipe
 from groundup.settings import Settings
+from groundup.sources.find import STANDARD_INPUT
+from groundup.sources.fingerprint import fingerprint
 from groundup.sources.read import Piece, read_pieces
 from groundup.sources.rows import BadRows
 from groundup.weights.classifier import load_classifier
+from groundup.weights.directory import find
 
 Paths = Sequence[str | Path]
 
@@ -50,12 +52,21 @@ class Counts(Settings):
     """Only the first so many questions."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one kind of measuring came to."""
-
-    figures: dict[str, Any]
-    results: list[Result]
+def trained_on(source: str | Path, paths: Paths) -> list[str]:
+    """What is to be said where some of `paths` are files, by name and content, that a run made its model
+    from. Nothing is known of models that no run has made."""
+    run = RunDirectory(find(source).parent.parent)
+    if not run.recipe.is_file():
+        return []
+    recipe = read_recipe(str(run.recipe), {})
+    named = [path for part in (recipe.data, *recipe.data.sources) for path in part.paths]
+    known = {fingerprint([p]) for p in (*named, *recipe.finetune.data) if Path(p).exists()}
+    return [
+        f"{source} was trained on rows of {path}: how it does there says little about other texts. What it "
+        f"does on those that were kept aside stands in {run.report}"
+        for path in paths
+        if path != STANDARD_INPUT and fingerprint([path]) in known
+    ]
 
 
 # Language

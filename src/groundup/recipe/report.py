@@ -18,6 +18,8 @@ from groundup.train.metrics import read_metrics
 
 JOULES_PER_KWH = 3.6e6
 LONGEST_SHOWN = 40
+# Of rows left out; all of them are in finetune/summary.json.
+MOST_ROWS = 100
 
 
 def write_report(recipe: Recipe, finished: Finished) -> None:
@@ -58,15 +60,19 @@ def _tuning(run: RunDirectory, summary: TuneSummary) -> list[str]:
         ["trained parameters", f"{summary.trainable_parameters:,} of {summary.parameters:,} ({share:.1%})"],
         ["steps", f"{summary.steps:,}"],
         ["seconds of training", f"{summary.seconds:.1f}"],
-        *([name.replace("_", " "), value] for name, value in summary.figures.items()
-          if not isinstance(value, list | dict)),
     ]  # fmt: skip
-    return [
+    parts = [
         page.heading("The job"),
         page.table(["what", "how much"], figures),
         *map(page.paragraph, summary.notes),
         page.figure(lambda axes: _draw_losses(axes, rows)),
     ]
+    if summary.left_out:
+        shown = [[row["where"], row["what"]] for row in summary.left_out[:MOST_ROWS]]
+        more = "" if len(shown) == len(summary.left_out) else f" (the first {MOST_ROWS})"
+        parts.append(page.heading(f"Rows left out{more}", 3))
+        parts.append(page.table(["where", "why"], shown))
+    return parts
 
 
 def _result(summary: Summary) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import filelock
 
 from groundup.errors import GroundupError
+from groundup.evaluate.results import result_from_json
 from groundup.files import disk_errors
 from groundup.recipe import documents, encode, evaluate, pretrain
 from groundup.recipe.directory import RunDirectory
@@ -50,14 +51,12 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
             carry_out(stage, ledger, watcher, rebuild)
             if number == 0:
                 write_recipe(recipe, run.recipe)
-        finished = Finished(
-            run,
-            last_model(recipe, run),
-            ledger.records,
-            pretrain.read_summary(run.pretrain) if recipe.pretrains else None,
-            finetune.read_summary(run) if recipe.finetune.objective else None,
-            *evaluate.read_scores(run),
-        )
+        pretrained = pretrain.read_summary(run.pretrain) if recipe.pretrains else None
+        tuned = finetune.read_summary(run) if recipe.finetune.objective else None
+        figures, results = evaluate.read_scores(run)
+        results = [*map(result_from_json, tuned.results if tuned else []), *results]
+        model = last_model(recipe, run)
+        finished = Finished(run, model, ledger.records, pretrained, tuned, figures, results)
         write_report(recipe, finished)
     return finished
 

@@ -7,12 +7,16 @@ does (Prechelt 1998, "Early Stopping — But When?").
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from groundup.files import atomic_path
 from groundup.train.loop import Run
 from groundup.train.metrics import MetricsFile, read_metrics
+
+# Of all other figures, the lower one is better.
+HIGHER_IS_BETTER = {"exact_answers", "reward_accuracy", "val_accuracy"}
 
 
 class EarlyStop:
@@ -33,10 +37,10 @@ class EarlyStop:
         evaluations was."""
         if self.figure is None:
             return
-        values = [
-            each[self.figure] for each in read_metrics(self.metrics.path) if self.figure in each
-        ]
-        since_best = len(values) - 1 - values.index(min(values))
+        rows = [each for each in read_metrics(self.metrics.path) if self.figure in each]
+        values = np.array([each[self.figure] for each in rows], np.float64)
+        costs = -values if self.figure in HIGHER_IS_BETTER else values
+        since_best = len(costs) - 1 - int(np.nan_to_num(costs, nan=np.inf).argmin())
         if since_best == 0:
             weights = {
                 n: p.detach().contiguous()

@@ -11,6 +11,8 @@ from groundup.data.labelled import LabelledBatches, encode_texts
 from groundup.data.parts import Parts
 from groundup.evaluate.classification import Classification, baselines, measure
 from groundup.evaluate.prediction import predict
+from groundup.evaluate.results import Measured
+from groundup.evaluate.sections import classification_result
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
@@ -50,8 +52,8 @@ def prepare_classify(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
     objective = classification(weights, settings.label_smoothing, settings.language_loss, model)
     return Tuning(
         classifier, objective, batches, len(batches),
-        evaluate, lambda: _finished(parts, figures),
-        lambda out: save_classifier(classifier, tokenizer, parts.labels, out),
+        evaluate, lambda: _finished(run.path.name, parts, figures),
+        lambda out: save_classifier(classifier, tokenizer, parts.labels, out), bad=bad,
         notes=[
             *left_out(bad, sum(map(len, (parts.train, parts.validation, parts.test)))),
             *parts.notes,
@@ -76,26 +78,28 @@ def _measured(
     return loss, measure(probabilities, truth, parts.labels, texts)
 
 
-def _finished(parts: Parts, figures: Any) -> dict[str, Any]:
+def _finished(name: str, parts: Parts, figures: Any) -> Measured:
     """Accuracy on all parts, and all that is known of the test part."""
     result: dict[str, Any] = {"labels": parts.labels}
-    for name, examples in (("train", parts.train), ("val", parts.validation), ("test", parts.test)):
+    for part, examples in (("train", parts.train), ("val", parts.validation)):
         found = figures(examples)
-        result[f"{name}_accuracy"] = found[1].accuracy if found else None
+        result[f"{part}_accuracy"] = found[1].accuracy if found else None
     if not parts.test:
-        return result
+        return Measured(result | {"test_accuracy": None}, [])
     _, test = figures(parts.test)
+    others = _baselines(parts)
     told = asdict(test)
     told["mistakes"] = told["mistakes"][:MOST_MISTAKES]
-    return result | {
-        "test_interval": test.interval, "macro_f1": test.macro_f1, "baselines": _baselines(parts),
-        "test": told,
+    result |= {
+        "test_accuracy": test.accuracy, "test_interval": test.interval, "macro_f1": test.macro_f1,
+        "baselines": {other: found.accuracy for other, found in others.items()}, "test": told,
     }  # fmt: skip
+    return Measured(result, [classification_result(name, "rows kept for the test", test, others)])
 
 
-def _baselines(parts: Parts) -> dict[str, float]:
-    """The accuracy on the test part of those who never read more than the words."""
+def _baselines(parts: Parts) -> dict[str, Classification]:
+    """How those do on the test part who never read more than the words."""
     train, test = _texts(parts.train), _texts(parts.test)
     found = baselines(train, parts.ids(parts.train), test, len(parts.labels))
     truth = parts.ids(parts.test)
-    return {name: float((p.argmax(1) == truth).mean()) for name, p in found.items()}
+    return {name: measure(p, truth, parts.labels, test) for name, p in found.items()}

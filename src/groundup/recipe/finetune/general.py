@@ -11,14 +11,19 @@ from pathlib import Path
 
 from groundup.data.shards import Tokens, open_shards, write_shards
 from groundup.data.windows import evaluation_windows
-from groundup.evaluate.language import LanguageScore, score_language
+from groundup.evaluate.forgetting import Panel
+from groundup.evaluate.language import score_each
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import VALIDATION, read_index, read_source
 from groundup.recipe.encode import sources_of, training_tokens, validation_tokens
-from groundup.recipe.schema import read_recipe
+from groundup.recipe.schema import Recipe, read_recipe
 from groundup.sources.read import read_pieces
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights.directory import find
+
+# Of the general text so much is measured, before and after.
+MOST_TOKENS = 20_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class GeneralText:
 
     train: Tokens
     validation: Tokens
+
+
+def known_text(recipe: Recipe, run: RunDirectory, tokenizer: Tokenizer) -> GeneralText | None:
+    """What the model of a tuning knew first: the text that is named, or that of the model that was gone
+    on from, or the run's own."""
+    named = recipe.finetune.model or recipe.pretrain.begin_from
+    begun = find(named) if named else run.pretrained
+    replay = recipe.finetune.instruct.replay if recipe.finetune.kind == "instruct" else []
+    return general_text(replay, begun, tokenizer, run.finetune / "general")
 
 
 def general_text(
@@ -59,7 +73,12 @@ def _encoded_anew(run: RunDirectory, tokenizer: Tokenizer, folder: Path) -> Gene
     return GeneralText(*(open_shards(folder, s, tokenizer) for s in ("train", "validation")))
 
 
-def score_general(model: GPT, general: GeneralText, most_tokens: int) -> LanguageScore:
-    """How well the model predicts the general text that was kept aside."""
-    windows = evaluation_windows(general.validation, model.config.context_length, most_tokens)
-    return score_language(model, windows, general.validation.bytes_per_token)
+def general_panel(model: GPT, general: GeneralText | None) -> Panel:
+    """How well the model predicts the general text that was kept aside: of each window by itself. An
+    empty panel where there is none."""
+    if general is None:
+        return Panel({}, {})
+    text = general.validation
+    windows = evaluation_windows(text, model.config.context_length, MOST_TOKENS)
+    scores = score_each(model, windows, text.bytes_per_token)
+    return Panel({"general text": [[score] for score in scores]}, {})

@@ -7,12 +7,12 @@ from typing import Any
 from groundup.data.instructions import Conversation
 from groundup.data.packing import Cuts, PackedBatches, PackedRows, fit
 from groundup.data.windows import WindowConfig, Windows
-from groundup.evaluate.language import LanguageScore
+from groundup.evaluate.results import Figure, Measured, Result
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
-from groundup.recipe.finetune.general import GeneralText, general_text, score_general
+from groundup.recipe.finetune.general import GeneralText, known_text
 from groundup.recipe.finetune.rows import conversations, left_out
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import FinetuneConfig, Recipe
@@ -27,10 +27,10 @@ from groundup.tune.instruct import (
     instruct,
 )
 from groundup.tune.neftune import add_noise
-from groundup.weights.directory import find, save
+from groundup.weights.directory import save
 
-# While it trains, the model is looked at on so many rows of conversations, and tokens of general text.
-MOST_ROWS, MOST_TOKENS = 32, 20_000
+# While it trains, the model is looked at on so many rows of conversations.
+MOST_ROWS = 32
 SAMPLE_TOKENS = 64
 # Rows of a long context would cost more attention than their short texts need: they are no longer than
 # this, or than the longest text.
@@ -44,10 +44,7 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
     learned, kept = conversations(recipe, bad)
     rows, cut = _rows(learned, config, model, tokenizer, bad)
     held_out, also_cut = _rows(kept, config, model, tokenizer, bad)
-    # What the model knew first: the text of the model that was gone on from, or its own.
-    named = config.model or recipe.pretrain.begin_from
-    begun = find(named) if named else run.pretrained
-    general = general_text(settings.replay, begun, tokenizer, run.finetune / "general")
+    general = known_text(recipe, run, tokenizer)
     replay = _replay(general, rows.length - 1, config)
     batches = PackedBatches(
         rows, train.micro_batch, replay, settings.replay_share if replay else 0.0
@@ -56,26 +53,23 @@ def prepare_instruct(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: T
         add_noise(model, settings.neftune_alpha)
     size, asked = train.micro_batch, kept[0].messages
     learned_rows = len(rows) / (1 - settings.replay_share if replay else 1)
-    before = _figures(model, held_out, general, size)
+    before = held_out_loss(model, held_out, size)
 
     def evaluate(run: Run, whole: bool) -> dict[str, Any]:
         loss = held_out_loss(model, held_out, size, None if whole else MOST_ROWS)
         return {"val_loss": loss, "sample": _sample(model, tokenizer, asked)}
 
-    def finish() -> dict[str, Any]:
-        after = _figures(model, held_out, general, size)
-        return {
-            "val_loss_before": before["val_loss"],
-            "val_loss": after["val_loss"],
-            "forgetting": _forgetting(before["general"], after["general"]),
-            "conversations": len(learned),
-            "held_out_conversations": len(kept),
-            "padding_share": rows.padding_share,
-        }
+    def finish() -> Measured:
+        after = held_out_loss(model, held_out, size)
+        figures = {
+            "val_loss_before": before, "val_loss": after, "conversations": len(learned),
+            "held_out_conversations": len(kept), "padding_share": rows.padding_share,
+        }  # fmt: skip
+        return Measured(figures, [_result(run.path.name, before, after, len(kept))])
 
     return Tuning(
         model, instruct, batches, math.ceil(learned_rows / size), evaluate, finish,
-        lambda out: save(model, tokenizer, out),
+        lambda out: save(model, tokenizer, out), general=general, bad=bad,
         notes=_notes(bad, cut + also_cut, general, len(learned) + len(kept)),
     )  # fmt: skip
 
@@ -101,22 +95,15 @@ def _replay(general: GeneralText | None, length: int, config: FinetuneConfig) ->
     return Windows(general.train, length, WindowConfig(seed=config.train.seed))
 
 
-def _figures(
-    model: GPT, held_out: PackedRows, general: GeneralText | None, size: int
-) -> dict[str, Any]:
-    """The loss on conversations that were kept aside, and how well general text is predicted."""
-    score = score_general(model, general, MOST_TOKENS) if general else None
-    return {"val_loss": held_out_loss(model, held_out, size), "general": score}
-
-
-def _forgetting(
-    before: LanguageScore | None, after: LanguageScore | None
-) -> dict[str, float] | None:
-    """Bits per byte on general text; None where no general text is known."""
-    if before is None or after is None:
-        return None
-    ratio = after.bits_per_byte / before.bits_per_byte
-    return {"before": before.bits_per_byte, "after": after.bits_per_byte, "relative": ratio - 1}
+def _result(name: str, before: float, after: float, conversations: int) -> Result:
+    """The loss on conversations that were kept aside, before and after."""
+    return Result(
+        "Answers: conversations kept aside",
+        name,
+        [Figure("loss", after, digits=4), Figure("conversations", conversations, digits=0)],
+        [Figure("before", before, digits=4)],
+        f"the loss went from {before:.3f} to {after:.3f} ({after / before - 1:+.0%})",
+    )
 
 
 def _sample(model: GPT, tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
@@ -125,7 +112,8 @@ def _sample(model: GPT, tokenizer: Tokenizer, messages: Sequence[Message]) -> st
     prompt = tokenizer.encode_chat(messages[:first], add_generation_prompt=True)
     prompt = prompt[-max(1, model.config.context_length - SAMPLE_TOKENS) :]
     sampling = SamplingConfig(temperature=0, max_new_tokens=SAMPLE_TOKENS)
-    said = list(Engine(model).stream(prompt, sampling, frozenset(tokenizer.end_ids)))
+    ends = frozenset(tokenizer.end_ids)
+    said = [token for token in Engine(model).stream(prompt, sampling, ends) if token not in ends]
     return f"{messages[first - 1]['content']} → {tokenizer.decode(said).strip()}"
 
 

@@ -1,13 +1,14 @@
 """Preferences: which of two answers people prefer, learned beside the model as it was."""
 
 from contextlib import nullcontext
-from typing import Any
 
 from groundup.data.pairs import EncodedPairs, encode_pairs
-from groundup.evaluate.intervals import wilson
+from groundup.evaluate.intervals import Interval, wilson
+from groundup.evaluate.results import Figure, Measured, Result
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_names, use_adapter
 from groundup.recipe.directory import RunDirectory
+from groundup.recipe.finetune.general import known_text
 from groundup.recipe.finetune.rows import left_out, preferences
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import FinetuneConfig, Recipe
@@ -15,6 +16,7 @@ from groundup.sources.rows import BadRows
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import Run
 from groundup.tune.prefer import (
+    PreferScore,
     answer_log_probs,
     nothing_learned,
     pair_batches,
@@ -22,6 +24,8 @@ from groundup.tune.prefer import (
     score_pairs,
 )
 from groundup.weights.directory import save
+
+CHANCE = 0.5
 
 
 def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tokenizer) -> Tuning:
@@ -46,22 +50,37 @@ def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
             "reward_margin": score.margin,
         }
 
-    def finish() -> dict[str, Any]:
+    def finish() -> Measured:
         score = score_pairs(model, kept, config.prefer, size)
-        return {
-            "reward_accuracy": score.accuracy,
-            "reward_interval": wilson(score.right, score.pairs),
-            "reward_margin": score.margin,
-            "pairs": len(learned),
-            "held_out_pairs": len(kept),
-        }
+        interval = wilson(score.right, score.pairs)
+        figures = {
+            "reward_accuracy": score.accuracy, "reward_interval": interval,
+            "reward_margin": score.margin, "pairs": len(learned), "held_out_pairs": len(kept),
+        }  # fmt: skip
+        return Measured(figures, [_result(run.path.name, score, interval)])
 
     losses: list[float] = []
     return Tuning(
         model, preference(config.prefer), pair_batches(learned, size, config.train.seed),
         max(1, len(learned) // size), evaluate, finish, lambda out: save(model, tokenizer, out),
-        notes=notes, watch=lambda run: _watch(run, losses, config),
+        general=known_text(recipe, run, tokenizer), bad=bad, notes=notes,
+        watch=lambda run: _watch(run, losses, config),
     )  # fmt: skip
+
+
+def _result(name: str, score: PreferScore, interval: Interval) -> Result:
+    better = "better" if interval.low > CHANCE else "no better"
+    return Result(
+        "Preferences: pairs kept aside",
+        name,
+        [
+            Figure("reward accuracy", score.accuracy, interval),
+            Figure("margin", score.margin),
+            Figure("pairs", score.pairs, digits=0),
+        ],
+        [Figure("chance", CHANCE)],
+        f"{better} than guessing which of two answers people prefer",
+    )
 
 
 def _with_reference(model: GPT, pairs: EncodedPairs, config: FinetuneConfig) -> EncodedPairs:
@@ -74,5 +93,4 @@ def _watch(run: Run, losses: list[float], config: FinetuneConfig) -> str | None:
     """Something to say, once, where the loss stays where it began."""
     if run.progress >= config.train.warmup:
         losses.append(run.loss)
-    is_last = run.state.step == run.config.steps
-    return nothing_learned(losses, config.prefer) if is_last else None
+    return nothing_learned(losses, config.prefer) if run.finished else None

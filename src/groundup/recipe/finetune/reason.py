@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from groundup.data.order import drawn
 from groundup.errors import nearest
-from groundup.evaluate.intervals import wilson
+from groundup.evaluate.intervals import paired_difference, wilson
 from groundup.evaluate.questions import answered_exactly
+from groundup.evaluate.results import Figure, Measured, Result
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_names, use_adapter
 from groundup.recipe.directory import RunDirectory
+from groundup.recipe.finetune.general import known_text
 from groundup.recipe.finetune.rows import left_out
 from groundup.recipe.finetune.tuning import Tuning
 from groundup.recipe.schema import FinetuneConfig, Recipe
@@ -55,33 +57,44 @@ def prepare_reason(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
         model, exercises, config.reason, frozenset(tokenizer.end_ids), config.train.seed,
         config.train.grad_accumulation, _reference(model) if config.reason.kl else None,
     )  # fmt: skip
-    before = sum(answered_exactly(model, tokenizer, kept))
+    before = answered_exactly(model, tokenizer, kept)
 
     def evaluate(run: Run, whole: bool) -> dict[str, float]:
-        share = sum(answered_exactly(model, tokenizer, kept)) / len(kept)
-        return {"exact_answers": share, "wrong_answers": 1 - share}
+        return {"exact_answers": float(np.mean(answered_exactly(model, tokenizer, kept)))}
 
-    def finish() -> dict[str, Any]:
-        after = sum(answered_exactly(model, tokenizer, kept))
-        return {
-            "exact_answers_before": before / len(kept),
-            "exact_answers_before_interval": wilson(before, len(kept)),
-            "exact_answers": after / len(kept),
-            "exact_answers_interval": wilson(after, len(kept)),
-            "held_out_questions": len(kept),
-        }
+    def finish() -> Measured:
+        return _measured(run.path.name, before, answered_exactly(model, tokenizer, kept))
 
     mixed: list[float] = []
 
     def watch(run: Run) -> str | None:
         mixed.append(run.figures["mixed_groups"])
-        return nothing_to_learn(mixed) if run.finished else None
+        if said := nothing_to_learn(mixed):
+            mixed.clear()  # it is said again only if it goes on as long again
+        return said
 
     return Tuning(
         model, policy(config.reason), rollouts, BATCHES_PER_EPOCH, evaluate, finish,
-        lambda out: save(model, tokenizer, out), improves="wrong_answers", watch=watch,
-        notes=left_out(bad, len(learned) + len(kept)),
+        lambda out: save(model, tokenizer, out), improves="exact_answers", watch=watch,
+        general=known_text(recipe, run, tokenizer), bad=bad, notes=left_out(bad, len(learned) + len(kept)),
     )  # fmt: skip
+
+
+def _measured(name: str, before: list[bool], after: list[bool]) -> Measured:
+    """Exact answers before and after, to the same questions."""
+    shares = [Figure(when, float(np.mean(right)), wilson(sum(right), len(right)))
+              for when, right in (("before", before), ("exact answers", after))]  # fmt: skip
+    difference = paired_difference(before, after)
+    verdict = f"{difference.mean:+.3f} {difference.interval} against before"
+    if not difference.is_clear:
+        verdict += ": no clear difference"
+    figures = {
+        "exact_answers_before": shares[0].value, "exact_answers_before_interval": shares[0].interval,
+        "exact_answers": shares[1].value, "exact_answers_interval": shares[1].interval,
+        "held_out_questions": len(after),
+    }  # fmt: skip
+    told = Result("Answers: questions kept aside", name, [shares[1]], [shares[0]], verdict)
+    return Measured(figures, [told])
 
 
 def _questions(config: FinetuneConfig, bad: BadRows) -> tuple[list[Question], list[Question]]:
@@ -122,15 +135,10 @@ def _row_exercises(
     size = config.train.micro_batch
 
     def exercises(n: int) -> list[Exercise]:
-        chosen = [_nth(n * size + i, len(questions), config.train.seed) for i in range(size)]
+        chosen = drawn(n, size, len(questions), config.train.seed)
         return [to_exercise(questions[i], tokenizer, 0.0) for i in chosen]
 
     return exercises
-
-
-def _nth(n: int, count: int, seed: int) -> int:
-    round_, place = divmod(n, count)
-    return int(np.random.default_rng([seed, round_]).permutation(count)[place])
 
 
 def _reference(model: GPT) -> LogProbs:

@@ -7,7 +7,7 @@ rows (`PREPARE`), train in a session, save the adapter, merge it, save the model
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from typing import Any
 import torch
 
 from groundup.errors import InputError
+from groundup.evaluate.forgetting import Change, forgotten
+from groundup.evaluate.sections import forgetting_result
 from groundup.files import atomic_file
 from groundup.model.gpt import GPT
-from groundup.model.lora import Counts, absorb, add_lora, count_parameters
+from groundup.model.lora import absorb, add_lora, count_parameters
 from groundup.model.quantized import quantize
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.classify import prepare_classify
+from groundup.recipe.finetune.general import general_panel
 from groundup.recipe.finetune.instruct import prepare_instruct
 from groundup.recipe.finetune.prefer import prepare_prefer
 from groundup.recipe.finetune.reason import prepare_reason
@@ -71,7 +74,11 @@ class TuneSummary:
     figures: dict[str, Any] = field(default_factory=dict)
     """What was measured at the end."""
     notes: list[str] = field(default_factory=list)
-    """Rows left out, prompts cut."""
+    """How many rows are left out, which prompts are cut."""
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    """Each row that is no use: `where` it is, and `what` is wrong."""
+    results: list[dict[str, Any]] = field(default_factory=list)
+    """The figures once more, for tables and the report."""
 
 
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
@@ -96,6 +103,7 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     tuning = prepare(recipe, run)
     for note in tuning.notes:
         watcher.warned(note)
+    before = general_panel(tuning.model, tuning.general)
 
     def warn(training: Run) -> None:
         if said := tuning.watch(training):
@@ -108,14 +116,35 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     )  # fmt: skip
     training, _ = run_session(tuning.model, session)
     tuning.model.eval()
-    figures = tuning.finish()
+    found = tuning.finish()
+    changes = forgotten(before, general_panel(tuning.model, tuning.general))
     sizes = count_parameters(tuning.model)
     # An adapter's files hold no head of labels, and no tokens that its base does not have.
     same_tokens = read_config(source).vocab_size == tuning.model.config.vocab_size
     if config.lora.rank and config.kind != "classify" and same_tokens:
         save_adapter(tuning.model, out / "adapter", source.resolve())
     tuning.save(out / "model")
-    _write_summary(training, config.kind, sizes, figures, tuning.notes, out)
+    results = [*found.results, *([forgetting_result(run.path.name, changes)] if changes else [])]
+    state = training.state
+    summary = TuneSummary(
+        config.kind, state.step, state.tokens, state.seconds, sizes.all, sizes.trainable,
+        weights_checksum(out / "model"), found.figures | {"forgetting": _figures(changes)},
+        tuning.notes, [{"where": where, "what": what} for where, what in tuning.bad.problems],
+        [result.to_json() for result in results],
+    )  # fmt: skip
+    with atomic_file(out / "summary.json") as file:
+        json.dump(asdict(summary), file, indent=2, ensure_ascii=False)
+
+
+def _figures(changes: Sequence[Change]) -> dict[str, Any] | None:
+    """Bits per byte of general text before and after; None where none is known."""
+    if not changes:
+        return None
+    (change,) = changes
+    return {
+        "before": change.before, "after": change.after, "relative": change.relative,
+        "relative_interval": change.relative_interval,
+    }  # fmt: skip
 
 
 def settings_of(config: FinetuneConfig, tuning: Tuning) -> TrainConfig:
@@ -200,16 +229,3 @@ def _rows(recipe: Recipe) -> str | int:
 def _identity(recipe: Recipe, run: RunDirectory) -> str:
     """A hash of `decisive`, which checkpoints carry."""
     return hashlib.blake2b(json.dumps(decisive(recipe, run), sort_keys=True).encode()).hexdigest()
-
-
-def _write_summary(
-    run: Run, kind: str, sizes: Counts, figures: dict[str, Any], notes: list[str], out: Path
-) -> None:
-    state = run.state
-    summary = TuneSummary(
-        kind, state.step, state.tokens, state.seconds, sizes.all, sizes.trainable,
-        figures=figures, notes=notes,
-        model_checksum=weights_checksum(out / "model"),
-    )  # fmt: skip
-    with atomic_file(out / "summary.json") as file:
-        json.dump(asdict(summary), file, indent=2, ensure_ascii=False)

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.evaluate.results import Measured
 from groundup.model.gpt import GPT
+from groundup.recipe.finetune.general import GeneralText
+from groundup.sources.rows import BadRows
 from groundup.train.loop import Batches, Run
 from groundup.train.objectives import Objective
 
@@ -21,13 +24,17 @@ class Tuning:
     batches_per_epoch: int
     evaluate: Callable[[Run, bool], dict[str, Any]]
     """Figures on the rows held out for validation: of all, or of some while training."""
-    finish: Callable[[], dict[str, Any]]
-    """The final figures, once the model has the weights that it keeps."""
+    finish: Callable[[], Measured]
+    """What is measured at the end, once the model has the weights that it keeps."""
     save: Callable[[Path], object]
     """Write the model directory."""
     improves: str = "val_loss"
-    """The figure of `evaluate` that early stopping looks at, the lower the better."""
+    """The figure of `evaluate` that early stopping looks at."""
     watch: Callable[[Run], str | None] = lambda run: None
     """Called after each step: something that the user should know, if there is anything."""
+    general: GeneralText | None = None
+    """Text of which some should not be forgotten: it is measured before and after."""
+    bad: BadRows = field(default_factory=BadRows)
+    """The rows that are left out."""
     notes: list[str] = field(default_factory=list)
-    """What the user should know before: rows left out, prompts cut."""
+    """What the user should know before: how many rows are left out, which prompts are cut."""
