@@ -7,17 +7,17 @@ Out: figures. The baselines are fitted on the same training part and judged on t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.dummy import DummyClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import confusion_matrix, f1_score
-from sklearn.pipeline import make_pipeline
 
 from groundup.evaluate.intervals import Interval, wilson
+
+if (
+    TYPE_CHECKING
+):  # scikit-learn takes half a second to import: only who measures labels waits for it
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 BINS = 10
 # Below this share of white space, a text is not written in words with spaces between them.
@@ -81,6 +81,8 @@ def measure(
     texts: Sequence[str],
 ) -> Classification:
     """The figures of these predictions: of each text the likeliest label counts."""
+    from sklearn.metrics import confusion_matrix, f1_score
+
     predicted, ids = probabilities.argmax(axis=1), range(len(labels))
     right = predicted == truth
     confidence = probabilities.max(axis=1)
@@ -128,6 +130,10 @@ def baselines(
     """The probabilities that two simple classifiers give the test texts: always the most frequent label,
     and logistic regression on TF-IDF (runs of one and two words, or, of a language without spaces, of
     one to three characters)."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
     majority = DummyClassifier(strategy="most_frequent")
     by_words = make_pipeline(_tf_idf(train_texts), LogisticRegression(max_iter=1000))
     named = {"majority": majority, "TF-IDF + logistic regression": by_words}
@@ -146,7 +152,9 @@ def _probabilities(
     return probabilities
 
 
-def _tf_idf(texts: Sequence[str]) -> TfidfVectorizer:
+def _tf_idf(texts: Sequence[str]) -> "TfidfVectorizer":
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     spaces = sum(text.count(" ") for text in texts)
     if spaces < SPACES * sum(map(len, texts)):
         return TfidfVectorizer(analyzer="char", ngram_range=(1, 3))

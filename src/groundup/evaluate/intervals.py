@@ -1,6 +1,8 @@
 """How sure is a figure? Intervals of shares and of means, and what two models differ by.
 
 A figure without one says nothing on a hundred questions: 0.55 is then anything from 0.45 to 0.64.
+
+scipy.stats takes half a second to import, so that only who needs it waits for it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import binomtest, poisson_binom
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -31,6 +32,8 @@ class Interval(NamedTuple):
 def wilson(right: int, count: int, confidence: float = CONFIDENCE) -> Interval:
     """The interval of a share, of which `right` of `count` were seen (Wilson 1927). Good for few
     cases and for shares near 0 and 1 too, where mean ± 1.96 standard errors leaves the range."""
+    from scipy.stats import binomtest
+
     low, high = binomtest(right, count).proportion_ci(confidence, method="wilson")
     return Interval(float(low), float(high))
 
@@ -39,6 +42,8 @@ def chance_of_as_many(right: int, chances: Sequence[float]) -> float:
     """The p-value against guessing: how often does one who is right on question i with chance
     `chances[i]` get `right` or more? Exact: the binomial distribution where all chances are equal,
     else the Poisson-binomial one."""
+    from scipy.stats import binomtest, poisson_binom
+
     if right == 0:
         return 1.0
     if len(set(chances)) == 1:
