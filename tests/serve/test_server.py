@@ -8,7 +8,6 @@ import time
 import httpx2 as httpx
 import pytest
 from openai import RateLimitError
-
 from tests.serve.conftest import KEY, serving
 
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
