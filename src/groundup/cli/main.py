@@ -27,6 +27,7 @@ VERBS = {
     "evaluate": "measure a model: texts, exams, labels, tasks, a judge",
     "generate": "continue a prompt",
     "chat": "talk to a model",
+    "serve": "a model at work, for OpenAI's clients",
     "convert": "write a model for transformers or llama.cpp, and prove that it is the same",
     "inspect": "what a model is made of, and what it costs",
     "doctor": "what is wrong with this machine, or with a run, and what to do",

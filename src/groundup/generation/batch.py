@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.generation.cache import Cache
-from groundup.generation.sampling import SamplingConfig, choose
+from groundup.generation.sampling import SamplingConfig, choose, ending_together, generator
 from groundup.model.gpt import GPT
 
 
@@ -29,8 +29,8 @@ class Batch:
         self.model, self.sampling = model, sampling
         self.context_length = model.config.context_length
         self.device = model.embedding.weight.device
-        self.ids = _ending_together(prompts).to(self.device)
-        self.generators = [_generator(seed, self.device) for seed in seeds]
+        self.ids = ending_together(prompts).to(self.device)
+        self.generators = [generator(seed, self.device) for seed in seeds]
         needed = self.ids.shape[1] + sampling.max_new_tokens
         self.cache = Cache(min(self.context_length, needed))
         # How many tokens at the end of each row the model knows of, the last one included.
@@ -72,7 +72,7 @@ class Batch:
         longest = max(map(len, place))
         padding = [longest - len(text) for text in place]
         self.padding = torch.tensor(padding, device=self.device) if any(padding) else None
-        hidden = self._pass(_ending_together(list(place)).to(self.device))
+        hidden = self._pass(ending_together(list(place)).to(self.device))
         if len(place) == len(texts):
             return hidden
         same = torch.tensor([place[text] for text in texts], device=self.device)
@@ -82,19 +82,3 @@ class Batch:
     def _keep_past(self, rows: Int[Tensor, " kept"]) -> None:
         self.padding = None if self.padding is None else self.padding[rows]
         self.cache.keep(rows)
-
-
-def _ending_together(texts: Sequence[Sequence[int]]) -> Int[Tensor, "rows time"]:
-    """The texts as rows, padded at the beginning: with the first token of each, so that what looks at
-    all used tokens finds none that the text has not."""
-    longest = max(map(len, texts))
-    return torch.tensor([[text[0]] * (longest - len(text)) + list(text) for text in texts])
-
-
-def _generator(seed: int | None, device: torch.device) -> torch.Generator:
-    generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return generator

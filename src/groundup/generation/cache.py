@@ -20,6 +20,7 @@ class Cache:
         self.capacity, self.length = capacity, 0
         self.layers: dict[int, LayerCache] = {}
         self.states: dict[tuple[int, str], Tensor] = {}
+        self.lengths: Tensor | None = None  # each pass goes to the end of the text
 
     def update(
         self,

@@ -7,6 +7,7 @@ import torch
 from groundup.errors import InputError
 from groundup.generation.batch import Batch
 from groundup.generation.sampling import SamplingConfig
+from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 
 
@@ -34,7 +35,7 @@ class Engine:
         Raises `InputError` for an empty prompt, one longer than the context or an id outside the
         vocabulary.
         """
-        self._check(prompt)
+        check_prompt(prompt, self.model.config)
         batch = Batch(self.model, [prompt], sampling, [sampling.seed])
         for _ in range(sampling.max_new_tokens):
             chosen = int(batch.step())
@@ -56,7 +57,7 @@ class Engine:
         prompt that `stream` would refuse.
         """
         for prompt in prompts:
-            self._check(prompt)
+            check_prompt(prompt, self.model.config)
         said: list[list[int]] = [[] for _ in prompts]
         if not prompts:
             return said
@@ -75,22 +76,24 @@ class Engine:
                 rows = [rows[i] for i in going]
         return said
 
-    def _check(self, prompt: Sequence[int]) -> None:
-        if not prompt:
-            raise InputError("the prompt is empty", fix="give at least one token to continue")
-        if len(prompt) > self.context_length:
-            raise InputError(
-                f"the prompt has {len(prompt)} tokens, but this model looks at no more than "
-                f"{self.context_length}",
-                fix=f"shorten the prompt to {self.context_length} tokens",
-            )
-        vocab_size = self.model.config.vocab_size
-        outside = [token for token in prompt if not 0 <= token < vocab_size]
-        if outside:
-            raise InputError(
-                f"token id {outside[0]} is outside the vocabulary of {vocab_size}",
-                fix=f"use ids from 0 to {vocab_size - 1}, or the tokenizer of this model",
-            )
+
+def check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
+    """Raises `InputError` for an empty prompt, one longer than the context or an id outside the
+    vocabulary."""
+    if not prompt:
+        raise InputError("the prompt is empty", fix="give at least one token to continue")
+    if len(prompt) > config.context_length:
+        raise InputError(
+            f"the prompt has {len(prompt)} tokens, but this model looks at no more than "
+            f"{config.context_length}",
+            fix=f"shorten the prompt to {config.context_length} tokens",
+        )
+    outside = [token for token in prompt if not 0 <= token < config.vocab_size]
+    if outside:
+        raise InputError(
+            f"token id {outside[0]} is outside the vocabulary of {config.vocab_size}",
+            fix=f"use ids from 0 to {config.vocab_size - 1}, or the tokenizer of this model",
+        )
 
 
 def _ended(said: list[int], stop_ids: frozenset[int]) -> bool:

@@ -71,6 +71,43 @@ def draw(
     return (probabilities / torch.stack(waits)).argmax(dim=-1)
 
 
+def choose_each(
+    logits: Float[Tensor, "batch vocab"],
+    pasts: Sequence[Sequence[int]],
+    samplings: Sequence[SamplingConfig],
+    generators: Sequence[torch.Generator],
+) -> Int[Tensor, " batch"]:
+    """`choose`, each row by settings of its own; those with the same ones go together."""
+    alike: dict[SamplingConfig, list[int]] = {}
+    for row, sampling in enumerate(samplings):
+        rule = sampling.model_copy(update={"seed": None, "max_new_tokens": 1})
+        alike.setdefault(rule, []).append(row)
+    chosen = torch.empty(len(logits), dtype=torch.long, device=logits.device)
+    for rule, rows in alike.items():
+        # Only a penalty for repetition looks at the past; a last token stands for it otherwise.
+        used = [pasts[row] if rule.repetition_penalty != 1 else pasts[row][-1:] for row in rows]
+        past = ending_together(used).to(logits.device)
+        chosen[rows] = choose(logits[rows], past, rule, [generators[row] for row in rows])
+    return chosen
+
+
+def ending_together(texts: Sequence[Sequence[int]]) -> Int[Tensor, "rows time"]:
+    """The texts as rows, padded at the beginning: with the first token of each, so that what looks at
+    all used tokens finds none that the text has not."""
+    longest = max(map(len, texts))
+    return torch.tensor([[text[0]] * (longest - len(text)) + list(text) for text in texts])
+
+
+def generator(seed: int | None, device: torch.device) -> torch.Generator:
+    """Where the draws of one text come from; None is a seed that nobody knows."""
+    made = torch.Generator(device)
+    if seed is None:
+        made.seed()
+    else:
+        made.manual_seed(seed)
+    return made
+
+
 def penalize_repetition(
     logits: Float[Tensor, "batch vocab"], past: Int[Tensor, "batch time"], penalty: float
 ) -> Float[Tensor, "batch vocab"]:

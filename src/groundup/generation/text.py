@@ -52,30 +52,54 @@ def complete(
     Ends at a special token such as the end of the text, or before a `stop` string; pieces never
     hold half a character, nor a beginning that may yet become a stop string.
     """
-    decoder = tokenizer.decode_stream(after=completion.prompt_token_ids)
-    ends = frozenset(tokenizer.end_ids)
-    held = ""
-    for token in engine.stream(completion.prompt_token_ids, sampling, ends):
-        if token in ends:
-            completion.finish_reason = "stop"
-            break
-        completion.token_ids.append(token)
-        held += decoder.feed(token)
-        cut = min((at for at in map(held.find, stop) if at >= 0), default=None)
+    saying = Saying(tokenizer, completion, stop)
+    for token in engine.stream(completion.prompt_token_ids, sampling, saying.ends):
+        if piece := saying.feed(token):
+            yield piece
+        if saying.is_over:
+            return
+    if piece := saying.flush():
+        yield piece
+
+
+class Saying:
+    """Tokens as text while they come: fills in a completion, and knows when it is over, by a special
+    token such as the end of the text or by a `stop` string."""
+
+    def __init__(self, tokenizer: Tokenizer, completion: Completion, stop: Sequence[str] = ()):
+        self.completion, self.stop = completion, stop
+        self.decoder = tokenizer.decode_stream(after=completion.prompt_token_ids)
+        self.ends = frozenset(tokenizer.end_ids)
+        self.held = ""
+        self.is_over = False
+
+    def feed(self, token: int) -> str:
+        """The text that is certain now: never half a character, nor a beginning that may yet become a
+        stop string."""
+        if token in self.ends:
+            return self._end(self.held)
+        self.completion.token_ids.append(token)
+        self.held += self.decoder.feed(token)
+        cut = min((at for at in map(self.held.find, self.stop) if at >= 0), default=None)
         if cut is not None:
-            completion.finish_reason = "stop"
-            held = held[:cut]
-            break
-        free = len(held) - _possible_stop(held, stop)
-        if free:
-            completion.text += held[:free]
-            yield held[:free]
-            held = held[free:]
-    else:
-        held += decoder.flush()
-    if held:
-        completion.text += held
-        yield held
+            return self._end(self.held[:cut])
+        free = len(self.held) - _possible_stop(self.held, self.stop)
+        said, self.held = self.held[:free], self.held[free:]
+        return self._say(said)
+
+    def flush(self) -> str:
+        """What was held back, when no more tokens come."""
+        said, self.held = self.held + self.decoder.flush(), ""
+        return self._say(said)
+
+    def _end(self, said: str) -> str:
+        self.is_over, self.held = True, ""
+        self.completion.finish_reason = "stop"
+        return self._say(said)
+
+    def _say(self, said: str) -> str:
+        self.completion.text += said
+        return said
 
 
 def _possible_stop(text: str, stop: Sequence[str]) -> int:

@@ -21,9 +21,13 @@ KeysAndValues = tuple[
 
 @runtime_checkable
 class Past(Protocol):
-    """What the layers need of a cache: how much past it holds, to add to it, and what they keep."""
+    """What the layers need of a cache: how much past it holds, to add to it, and what they keep.
+
+    `lengths` is how long the text was when each token of the pass was, or should have been, read: the
+    whole prompt for one of a prompt, although that may come in pieces. None: as long as now."""
 
     length: int
+    lengths: Int[Tensor, "batch time"] | None
     states: dict[tuple[int, str], Tensor]
 
     def update(self, layer: int, k: Tensor, v: Tensor, window: int | None) -> KeysAndValues: ...
@@ -61,6 +65,8 @@ class Places:
     @property
     def lengths(self) -> Int[Tensor, "batch time"] | int:
         """How many tokens the text of each token has up to here."""
+        if self.past is not None and self.past.lengths is not None:
+            return self.past.lengths
         if self.padding is not None:
             return (self.end - self.padding)[:, None].expand(-1, self.time)
         if self.segments is None:

@@ -1,0 +1,213 @@
+"""Continuous batching: many requests at once, each with settings of its own, which come and go between
+two steps of the model.
+
+What a request is answered with does not depend on its neighbours, nor on how its prompt was cut into
+chunks, whose blocks it shared or whether it was sent away in between: it is what `Engine.stream` gives.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.errors import InputError
+from groundup.generation.engine import check_prompt
+from groundup.generation.paged import BlockPool, PagedCache, PagedPast
+from groundup.generation.sampling import choose_each, ending_together, generator
+from groundup.generation.scheduler import Part, Request, Scheduler, Text
+from groundup.model.config import ModelConfig
+from groundup.model.gpt import GPT
+
+
+@dataclass(frozen=True)
+class Step:
+    """One new token of one request."""
+
+    request: int
+    """The id that `submit` gave."""
+    token: int
+    log_prob: float | None
+    """Of the token by the model, before temperature and whatever else narrows the choice; None where
+    the request asked for none."""
+    top: list[tuple[int, float]]
+    """The likeliest tokens and their log-probabilities, as many as the request asked for."""
+    finished: Literal["stop", "length"] | None
+    """Whether this was the last token, and why: a stop id, or no more tokens asked for or possible."""
+
+
+class BatchEngine:
+    """Continues many requests with one model. Not for several threads at once.
+
+    >>> engine = BatchEngine(model)                                      # doctest: +SKIP
+    >>> engine.submit(Request([1, 2, 3], SamplingConfig(max_new_tokens=2)))  # doctest: +SKIP
+    0
+    >>> while engine.has_work:                                           # doctest: +SKIP
+    ...     for step in engine.step(): print(step.request, step.token)
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        max_batch: int = 16,
+        cache_tokens: int | None = None,
+        block_size: int = 16,
+        chunk_tokens: int = 256,
+    ):
+        """At most `max_batch` requests run at once. The cache has room for `cache_tokens`, in blocks of
+        `block_size`; None is four full contexts, as few texts fill theirs (memory is only taken
+        for blocks in use). One step reads no more than `chunk_tokens` tokens of prompts."""
+        self.model, self.config = model.eval(), model.config
+        self.device = model.embedding.weight.device
+        if cache_tokens is None:
+            cache_tokens = min(4, max_batch) * self.config.context_length
+        self.cache = PagedCache(-(-cache_tokens // block_size), block_size)
+        self.pool = BlockPool(self.cache.n_blocks)
+        self.scheduler = Scheduler(
+            self.pool, block_size, max_batch, chunk_tokens, has_states(self.config)
+        )
+        self._texts: dict[int, Text] = {}
+        self._submitted = 0
+
+    def submit(self, request: Request) -> int:
+        """Let a request wait for its turn; returns its id.
+
+        It ends with "length" after `max_new_tokens`, or when the context is full: nothing is
+        forgotten, unlike in `Engine.stream`. Raises `InputError` for a prompt that `Engine.stream`
+        would refuse, and for a request that could need more than the whole cache."""
+        check_prompt(request.prompt, self.config)
+        prompt = list(request.prompt)
+        # The last token that is said is never looked at, so it needs no place in the context.
+        longest = min(len(prompt) + request.sampling.max_new_tokens, self.config.context_length + 1)
+        room = self.cache.n_blocks * self.cache.block_size
+        if longest - 1 > room:
+            raise InputError(
+                f"the request may come to {longest - 1} tokens, but the cache has room for {room}",
+                fix="ask for fewer new tokens, shorten the prompt or raise cache_tokens",
+            )
+        text = Text(
+            self._submitted, request, generator(request.sampling.seed, self.device), longest, prompt,
+            kind=_kind(self.config, len(prompt)),
+        )  # fmt: skip
+        self._submitted += 1
+        self._texts[text.id] = text
+        self.scheduler.waiting.append(text)
+        return text.id
+
+    def cancel(self, id: int) -> None:
+        """Forget a request and free its blocks. One that is over, or never was, is ignored."""
+        if id in self._texts:
+            self.scheduler.finish(self._texts.pop(id))
+
+    @torch.inference_mode()
+    def step(self) -> list[Step]:
+        """Let the model work on what the scheduler chose: a pass for the texts that are talking, each
+        of which gives a token, and one for prompts, which give one where they are read to the end.
+        Nothing if there is nothing to do."""
+        return [step for parts in self.scheduler.plan() for step in self._pass(parts)]
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request runs or waits."""
+        return bool(self._texts)
+
+    @property
+    def running(self) -> int:
+        """How many requests are at work."""
+        return len(self.scheduler.running)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn, those that were sent away included."""
+        return len(self.scheduler.waiting)
+
+    @property
+    def free_blocks(self) -> int:
+        """How many blocks no request holds."""
+        return self.pool.available
+
+    @property
+    def shared_blocks(self) -> int:
+        """How many blocks several requests hold."""
+        return self.pool.shared
+
+    @property
+    def preemptions(self) -> int:
+        """How often a request was sent away for lack of blocks, since the beginning."""
+        return self.scheduler.preemptions
+
+    @property
+    def reused_tokens(self) -> int:
+        """How many tokens were not read, as others had read the same, since the beginning."""
+        return self.scheduler.reused_tokens
+
+    def _pass(self, parts: list[Part]) -> list[Step]:
+        hidden = self._hidden(parts)
+        for part in parts:
+            self.scheduler.advance(part)
+        rows = [row for row, part in enumerate(parts) if part.text.unknown == 0]
+        if not rows:
+            return []
+        texts, logits = [parts[row].text for row in rows], self.model.head(hidden[rows])
+        chosen = choose_each(
+            logits,
+            [text.ids for text in texts],
+            [text.request.sampling for text in texts],
+            [text.generator for text in texts],
+        )
+        said = zip(texts, chosen.tolist(), logits, strict=True)
+        return [self._say(text, token, row) for text, token, row in said]
+
+    def _hidden(self, parts: list[Part]) -> Float[Tensor, "rows d_model"]:
+        """The model's state after the last token of each part; the cache knows the parts then."""
+        texts = [part.text for part in parts]
+        past = PagedPast(
+            self.cache,
+            [text.blocks for text in texts],
+            [text.known for text in texts],
+            [part.count for part in parts],
+            [len(text.request.prompt) for text in texts],
+            self.device,
+        )
+        # Texts with states are talking, all of them, or read alone: they have the same ones.
+        for name in texts[0].states:
+            past.states[name] = torch.cat([text.states[name] for text in texts])
+        unread = [text.ids[text.known : text.known + part.count]
+                  for text, part in zip(texts, parts, strict=True)]  # fmt: skip
+        ids = ending_together(unread).to(self.device)
+        hidden = self.model.hidden(ids, past, past.padding)
+        for row, text in enumerate(texts):
+            text.states = {name: state[row : row + 1] for name, state in past.states.items()}
+        return hidden[:, -1]
+
+    def _say(self, text: Text, token: int, logits: Float[Tensor, " vocab"]) -> Step:
+        text.ids.append(token)
+        finished = None
+        if token in text.request.stop_ids:
+            finished = "stop"
+        elif len(text.ids) >= text.longest:
+            finished = "length"
+        if finished:
+            self.cancel(text.id)
+        log_prob, top = None, []
+        if text.request.top_log_probs is not None:
+            log_probs = logits.float().log_softmax(-1)
+            log_prob = log_probs[token].item()
+            best = log_probs.topk(min(text.request.top_log_probs, len(log_probs)))
+            top = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        return Step(text.id, token, log_prob, top, finished)
+
+
+def has_states(config: ModelConfig) -> bool:
+    """Whether layers keep more of a text than keys and values."""
+    kinds = {config.layer_kind(layer) for layer in range(config.n_layers)}
+    return "linear" in kinds or config.short_conv > 0
+
+
+def _kind(config: ModelConfig, prompt_length: int) -> bytes:
+    """Texts of different kinds have different keys for the same tokens: LongRoPE turns those of a long
+    prompt otherwise from its first token on."""
+    scaling = config.rope_scaling
+    is_long = scaling.kind == "longrope" and prompt_length > scaling.original_context_length
+    return b"long" if is_long else b""

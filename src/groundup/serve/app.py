@@ -1,0 +1,261 @@
+"""The server: OpenAI's paths over one model.
+
+What a request asks for is checked (`openai.py`), asked of the model in its thread (`worker.py`), and
+answered whole or as a stream (`answering.py`).
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from groundup.evaluate.prediction import predict
+from groundup.generation.serving import BatchEngine
+from groundup.serve import forms, openai
+from groundup.serve.access import Access
+from groundup.serve.answering import Choice, choices, together
+from groundup.serve.config import ServeConfig
+from groundup.serve.errors import ApiError, as_api_error, error_body, handle_errors
+from groundup.serve.metrics import Metrics
+from groundup.serve.served import Served, embed
+from groundup.serve.worker import Worker
+
+T = TypeVar("T")
+SECONDS_BETWEEN_LOOKS = 0.25
+NO_CACHE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def create_app(served: Served, config: ServeConfig) -> FastAPI:
+    """The app for one model, not yet listening."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        state = app.state
+        engine = None if served.is_classifier else BatchEngine(served.model, config.max_batch)
+        state.worker = Worker(engine, config.max_batch + config.max_queue)
+        _add_gauges(metrics, state.worker)
+        state.is_ready = True
+        yield
+        state.is_ready = False
+        await asyncio.to_thread(state.worker.close)
+
+    app = FastAPI(title="groundup", version="1", lifespan=life, docs_url=None, redoc_url=None)
+    app.state.served, app.state.config, app.state.metrics = served, config, metrics
+    app.state.is_ready = False
+    app.include_router(router)
+    app.add_middleware(
+        Access, api_key=config.api_key, most_bytes=config.max_request_bytes, metrics=metrics
+    )
+    handle_errors(app)
+    return app
+
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """The process is there."""
+    return {"status": "ok"}
+
+
+@router.get("/ready")
+async def ready(request: Request) -> JSONResponse:
+    """Whether requests are answered: no more while the server stops."""
+    is_ready = request.app.state.is_ready
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> dict[str, Any]:
+    """The one model there is."""
+    return {"object": "list", "data": [_model(request.app.state.served)]}
+
+
+@router.get("/v1/models/{name:path}")
+async def model(request: Request, name: str) -> dict[str, Any]:
+    """The one model there is, if it is this one."""
+    served = request.app.state.served
+    _check_name(served, name)
+    return _model(served)
+
+
+@router.post("/v1/chat/completions")
+async def chat_completions(request: Request, body: openai.ChatRequest) -> Response:
+    """The next turn of a conversation."""
+    served = _language_model(request, body.model)
+    if not served.tokenizer.knows_turns:
+        raise ApiError(400, "this model knows no turns: use /v1/completions", "messages")
+    messages = [message.plain() for message in body.messages]
+    prompt = await asyncio.to_thread(
+        served.tokenizer.encode_chat, messages, add_generation_prompt=True
+    )
+    asked = _ask(request, body, [prompt], body.top, "messages")
+    return await _answer(request, body, forms.ChatForm(body, served), asked)
+
+
+@router.post("/v1/completions")
+async def completions(request: Request, body: openai.CompletionRequest) -> Response:
+    """What follows a text."""
+    served = _language_model(request, body.model)
+    prompts = await asyncio.to_thread(_prompts, served, body)
+    asked = _ask(request, body, prompts, body.top, "prompt")
+    return await _answer(request, body, forms.TextForm(body, served), asked)
+
+
+@router.post("/v1/embeddings")
+async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[str, Any]:
+    """Texts as directions: of texts that mean the like, they are alike."""
+    served, worker = _language_model(request, body.model), request.app.state.worker
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    rows, tokens = [], 0
+    for number, text in enumerate(texts):
+        ids = await asyncio.to_thread(served.tokenizer.encode_prompt, text)
+        tokens += len(ids)
+        vector = await worker.run(lambda ids=ids: embed(served.model, ids).cpu().numpy())
+        shown = vector.tolist() if body.encoding_format == "float" else _base64(vector)
+        rows.append({"object": "embedding", "index": number, "embedding": shown})
+    return {"object": "list", "data": rows, "model": served.name, "usage": {
+        "prompt_tokens": tokens, "total_tokens": tokens}}  # fmt: skip
+
+
+@router.post("/v1/classify")
+async def classify(request: Request, body: openai.ClassifyRequest) -> dict[str, Any]:
+    """Which label belongs to each text."""
+    served: Served = request.app.state.served
+    _check_name(served, body.model)
+    if not served.is_classifier:
+        raise ApiError(400, "this is a language model: it has no labels to give", "model")
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    if empty := [number for number, text in enumerate(texts) if not text.strip()]:
+        raise ApiError(400, f"text {empty[0]} is empty", "input")
+    found = await request.app.state.worker.run(
+        lambda: predict(served.model, served.tokenizer, texts)
+    )
+    data = [
+        {"index": number, "label": served.labels[int(row.argmax())],
+         "probs": dict(zip(served.labels, row.tolist(), strict=True))}
+        for number, row in enumerate(found)
+    ]  # fmt: skip
+    return {"object": "list", "data": data, "model": served.name}
+
+
+def _model(served: Served) -> dict[str, Any]:
+    return {
+        "id": served.name, "object": "model", "created": 0, "owned_by": "groundup",
+        "max_model_len": served.model.config.context_length,
+    }  # fmt: skip
+
+
+def _check_name(served: Served, name: str) -> None:
+    if name not in ("", served.name):
+        message = f"there is no model {name!r}: this server has {served.name!r}"
+        raise ApiError(404, message, "model", "model_not_found")
+
+
+def _language_model(request: Request, name: str) -> Served:
+    served = request.app.state.served
+    _check_name(served, name)
+    if served.is_classifier:
+        raise ApiError(400, "this model gives labels: use /v1/classify", "model")
+    return served
+
+
+def _prompts(served: Served, body: openai.CompletionRequest) -> list[list[int]]:
+    """The token ids of one or several prompts."""
+    given = body.prompt
+    if isinstance(given, str):
+        return [served.tokenizer.encode_prompt(given)]
+    if given and isinstance(given[0], str):
+        return [served.tokenizer.encode_prompt(text) for text in given]  # type: ignore[arg-type]
+    return [given]  # type: ignore[list-item]
+
+
+def _ask(
+    request: Request, body: openai.Generation, prompts: list[list[int]], top: int | None, param: str
+) -> list[Choice]:
+    """Ask the model for all answers to a request; refused where a prompt leaves no room."""
+    state = request.app.state
+    most = state.served.model.config.context_length
+    for prompt in prompts:
+        if not 0 < len(prompt) < most:
+            message = f"the prompt has {len(prompt):,} tokens; this model takes 1 to {most - 1:,}"
+            raise ApiError(400, message, param, "context_length_exceeded" if prompt else None)
+    state.metrics.prompt_tokens.inc(sum(map(len, prompts)))
+    return choices(body, prompts, state.served.tokenizer, state.worker, most, top)
+
+
+async def _answer(
+    request: Request, body: openai.Generation, form: forms.Form, asked: list[Choice]
+) -> Response:
+    """Everything at once, or as it comes."""
+    state = request.app.state
+    pieces = together(asked, form.is_chat, state.metrics)
+    if not body.stream:
+        whole = await _unless_gone(request, form.whole(pieces, asked), state.config.max_seconds)
+        return JSONResponse(whole)
+    # Whatever the model refuses is known before the first token: then it is an error with its status.
+    first = await _unless_gone(request, anext(pieces), state.config.max_seconds)
+    events = _events(form.chunks(first, pieces, asked), state.config.max_seconds)
+    return StreamingResponse(events, media_type="text/event-stream", headers=NO_CACHE)
+
+
+async def _events(chunks: AsyncIterator[dict], seconds: float) -> AsyncIterator[str]:
+    """Chunks as server-sent events; what goes wrong on the way is the last one. (sse-starlette would
+    break streams off as soon as the server is told to stop, and here they may end.)"""
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in chunks:
+                yield _event(chunk)
+    except TimeoutError:
+        yield _event(error_body(504, f"broken off after {seconds:g} seconds"))
+    except Exception as error:
+        told = as_api_error(error)
+        yield _event(error_body(told.status, told.message, told.param, told.code))
+    yield "data: [DONE]\n\n"
+
+
+def _event(content: dict) -> str:
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+
+
+async def _unless_gone(request: Request, work: Awaitable[T], seconds: float) -> T:
+    """The result of `work`, which is broken off when the client leaves or it takes too long."""
+    task = asyncio.ensure_future(work)
+    try:
+        async with asyncio.timeout(seconds):
+            while not task.done():
+                await asyncio.wait({task}, timeout=SECONDS_BETWEEN_LOOKS)
+                if not task.done() and await request.is_disconnected():
+                    raise ApiError(499, "the client left")
+        return task.result()
+    except TimeoutError:
+        raise ApiError(504, f"broken off after {seconds:g} seconds") from None
+    finally:
+        task.cancel()
+
+
+def _base64(vector: np.ndarray) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def _add_gauges(metrics: Metrics, worker: Worker) -> None:
+    engine = worker.engine
+    metrics.gauge("open_requests", "Requests that are running or waiting", lambda: worker.open)
+    if engine is not None:
+        metrics.gauge("running", "Requests in the batch", lambda: engine.running)
+        metrics.gauge("waiting", "Requests in the queue", lambda: engine.waiting)
+        metrics.gauge("free_blocks", "Free blocks of the cache", lambda: engine.free_blocks)

@@ -1,0 +1,48 @@
+"""The server as a process: it takes a port, says where it is, and stops when it is told to."""
+
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from groundup.errors import InputError
+from groundup.serve.app import create_app
+from groundup.serve.config import ServeConfig
+from groundup.serve.served import Served
+
+
+def listen(served: Served, config: ServeConfig) -> None:
+    """Serve until SIGTERM or Ctrl-C. Then nothing new is taken on, and what is on its way has
+    `drain_seconds` to end."""
+    with _bound(config) as listening:
+        host, port = listening.getsockname()[:2]
+        where = f"[{host}]" if ":" in host else host
+        print(f"serving {served.name} at http://{where}:{port}/v1", file=sys.stderr, flush=True)
+        if host not in ("127.0.0.1", "::1") and not config.api_key:
+            print(
+                "warning: everybody who reaches this machine may ask: set --api-key",
+                file=sys.stderr,
+            )
+        # uvicorn ends by raising again what it was stopped with; a server that has drained is simply done.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        uvicorn.Server(uvicorn.Config(
+            create_app(served, config), log_config=None, access_log=False,
+            timeout_graceful_shutdown=config.drain_seconds,
+        )).run([listening])  # fmt: skip
+
+
+def _bound(config: ServeConfig) -> socket.socket:
+    try:
+        return socket.create_server(
+            (config.host, config.port), family=_family(config.host), backlog=2048
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot listen there: {error.strerror or error}", f"{config.host}:{config.port}",
+            "choose another --port, or 0 for any that is free",
+        ) from None  # fmt: skip
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

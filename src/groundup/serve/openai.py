@@ -1,0 +1,198 @@
+"""OpenAI's protocol: what requests may say, and what answers look like.
+
+The requests are checked completely before anything is asked of the model: a field that is unknown, or
+that would not do what its name says, is refused and not passed over.
+"""
+
+import time
+import uuid
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from groundup.generation.sampling import SamplingConfig
+from groundup.settings import Seed
+
+MOST_CHOICES, MOST_LOG_PROBS, MOST_STOPS = 8, 20, 16
+Text = Annotated[str, Field(max_length=1_000_000)]
+TokenIds = list[Annotated[int, Field(ge=0)]]
+
+
+class Body(BaseModel):
+    """The base of every request."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class StreamOptions(Body):
+    """What a stream tells beside the text."""
+
+    include_usage: bool = False
+    """Send the numbers of tokens at the end."""
+
+
+class Generation(Body):
+    """What all requests for text have in common."""
+
+    model: str = ""
+    """The model's name, as /v1/models has it; without it, the one that is served."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The longest answer, in tokens (default: what the context has room for)."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    seed: Seed | None = None
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] = 1
+    """How many answers."""
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    frequency_penalty: Literal[0, None] = None
+    """Not known here: `repetition_penalty` is."""
+    presence_penalty: Literal[0, None] = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    user: str | None = None
+    """Not used."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Generation":
+        if self.stream_options and not self.stream:
+            raise ValueError("stream_options is for stream: true")
+        if any(not stop for stop in self.stops):
+            raise ValueError("stop: an empty string would end every answer at once")
+        return self
+
+    @property
+    def stops(self) -> list[str]:
+        """The strings before which an answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def wants_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def longest(self) -> int | None:
+        """The longest answer that is asked for."""
+        return self.max_tokens
+
+    def sampling(self, room: int, choice: int) -> SamplingConfig:
+        """The settings for one of the `n` answers, where the context has `room` tokens left. Each has a
+        seed of its own: the n-th is what the seed n larger would have given alone."""
+        asked = self.longest()
+        return SamplingConfig(
+            max_new_tokens=max(1, room if asked is None else min(asked, room)),
+            temperature=self.temperature, top_k=self.top_k,
+            top_p=None if self.top_p == 1 else self.top_p, min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            seed=None if self.seed is None else (self.seed + choice) % 2**63,
+        )  # fmt: skip
+
+
+class Part(Body):
+    """A piece of a message's content."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMessage(Body):
+    """One turn."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[Part], Field(min_length=1)]
+    name: str | None = None
+    """Not used."""
+
+    def plain(self) -> dict[str, str]:
+        """As a chat template takes it."""
+        said = (
+            self.content if isinstance(self.content, str) else "".join(p.text for p in self.content)
+        )
+        return {"role": "system" if self.role == "developer" else self.role, "content": said}
+
+
+class ResponseFormat(Body):
+    """The form of an answer."""
+
+    type: Literal["text"]
+
+
+class ChatRequest(Generation):
+    """`POST /v1/chat/completions`"""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The newer name of `max_tokens`."""
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Field(ge=0, le=MOST_LOG_PROBS)] | None = None
+    response_format: ResponseFormat | None = None
+
+    @model_validator(mode="after")
+    def _check_log_probs(self) -> "ChatRequest":
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs is for logprobs: true")
+        return self
+
+    def longest(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def top(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CompletionRequest(Generation):
+    """`POST /v1/completions`"""
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=64)] | TokenIds
+    max_tokens: Annotated[int, Field(ge=1)] | None = 16
+    logprobs: Annotated[int, Field(ge=0, le=MOST_LOG_PROBS)] | None = None
+    echo: bool = False
+    """Repeat the prompt before the answer."""
+    suffix: Literal["", None] = None
+
+    @property
+    def top(self) -> int | None:
+        return self.logprobs
+
+
+class EmbeddingRequest(Body):
+    """`POST /v1/embeddings`"""
+
+    model: str = ""
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    encoding_format: Literal["float", "base64"] = "float"
+    user: str | None = None
+
+
+class ClassifyRequest(Body):
+    """`POST /v1/classify`"""
+
+    model: str = ""
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+
+
+def fields_of(body: Any) -> list[str]:
+    """The names of the fields that a body like this may have."""
+    kinds = (ChatRequest, CompletionRequest, EmbeddingRequest, ClassifyRequest)
+    known = [kind.model_fields for kind in kinds]
+    return sorted({name for fields in known for name in fields})
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+def now() -> int:
+    return int(time.time())
+
+
+def usage(prompt: int, completion: int) -> dict[str, int]:
+    """The numbers of tokens."""
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }

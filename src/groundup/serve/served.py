@@ -1,0 +1,66 @@
+"""What a server serves: a language model or a classifier, by its name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.errors import InputError
+from groundup.model.classifier import Classifier
+from groundup.model.gpt import GPT
+from groundup.tokenizer.files import read_json
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.weights.classifier import load_classifier
+from groundup.weights.directory import find, load
+from groundup.weights.huggingface import gives_labels
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model with its tokenizer, ready."""
+
+    name: str
+    model: GPT
+    tokenizer: Tokenizer
+    labels: list[str] = field(default_factory=list)
+    """Of a classifier; none for a language model."""
+
+    @property
+    def is_classifier(self) -> bool:
+        return isinstance(self.model, Classifier)
+
+
+def load_served(source: str) -> Served:
+    """The model of a directory, a file or a hub id: a classifier if its config says so."""
+    path = find(source)
+    name = _name(source)
+    if path.is_dir() and gives_labels(read_json(path / "config.json")):
+        classifier, tokenizer, labels = load_classifier(source)
+        return Served(name, classifier.eval(), tokenizer, labels)
+    model, tokenizer = load(source)
+    return Served(name, model.eval(), tokenizer)
+
+
+def _name(source: str) -> str:
+    """ "runs/law/finetune/model" is the model of the run "law"."""
+    path = Path(source)
+    if path.name == "model" and len(path.parts) > 2:
+        return path.parts[-3]
+    return source if not path.exists() else path.stem if path.is_file() else path.name
+
+
+@torch.inference_mode()
+def embed(model: GPT, ids: Sequence[int]) -> Float[Tensor, " d_model"]:
+    """A text as a direction: the mean of the last layer's states, of length 1.
+
+    Raises `InputError` for a text without tokens, or longer than the context."""
+    most = model.config.context_length
+    if not 0 < len(ids) <= most:
+        raise InputError(
+            f"the text has {len(ids)} tokens; this model reads from 1 to {most}", "input", None
+        )
+    states = model.hidden(torch.tensor([list(ids)], device=model.embedding.weight.device))[0]
+    return torch.nn.functional.normalize(states.float().mean(dim=0), dim=0)

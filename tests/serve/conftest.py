@@ -1,0 +1,78 @@
+"""A server as a user starts it: `groundup serve` in a process of its own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from groundup.model.gpt import GPT
+from groundup.weights.directory import save
+
+KEY = "sk-test"
+
+
+class Server:
+    """Its process, its address, and what it logs."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, log: Path):
+        self.process, self.url, self.log = process, url, log
+
+    @property
+    def root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    def client(self, **settings) -> OpenAI:
+        return OpenAI(base_url=self.url, api_key=KEY, max_retries=0, **settings)
+
+
+@contextmanager
+def serving(model: Path, log: Path, *flags: object) -> Iterator[Server]:
+    """Serve a model directory at a free port; at the end the process is killed, if it is still there."""
+    command = [sys.executable, "-m", "groundup.cli.main", "serve", model, "--port", 0, *flags]
+    with log.open("w") as written:
+        process = subprocess.Popen(
+            [*map(str, command)], stderr=written, stdout=written, text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    try:
+        yield Server(process, _address(process, log), log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _address(process: subprocess.Popen[str], log: Path) -> str:
+    while process.poll() is None:
+        if found := re.search(r"at (http://\S+/v1)\n", log.read_text()):
+            return found[1]
+    raise RuntimeError(f"the server did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def directory(tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model that knows turns."""
+    import torch
+
+    from groundup.model.presets import preset
+
+    torch.manual_seed(0)
+    config = preset(
+        "nano", vocab_size=tokenizer.vocab_size, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2,
+        context_length=1024, initialization="gpt-2",
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("served") / "tiny"
+    save(GPT(config), tokenizer.with_template("groundup"), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("log") / "log.txt"
+    with serving(directory, log, "--api-key", KEY, "--max-batch", 4, "--max-queue", 4) as running:
+        yield running
