@@ -19,6 +19,7 @@ from tests.evaluate.chat_server import ChatServer, serving
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("tuning", "evaluation")
+ALL_PAGES = (*PAGES, "serving")  # a server does not end by itself: tests/serve starts it
 HEADINGS = re.compile(r"^(#+) (.+)$", re.M)
 PLACES = ["garden", "kitchen", "market", "forest"]
 THINGS = ["basket", "lantern", "candle", "blanket", "hammer", "bottle", "pillow", "ladder"]
@@ -142,7 +143,7 @@ def test_its_rows_are_conversations_and_its_recipes_are_recipes(folder: Path):
         ).evaluate.build_exam
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL_PAGES)
 def test_both_languages_say_the_same(name: str):
     english, chinese = page("en", name), page("zh", name)
     levels = [[len(marks) for marks, _ in HEADINGS.findall(text)] for text in (english, chinese)]
@@ -159,7 +160,7 @@ def test_both_languages_say_the_same(name: str):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL_PAGES)
 def test_every_link_leads_somewhere(language: str, name: str):
     for target in re.findall(r"\]\(([^)]+)\)", page(language, name)):
         if target.startswith("https://"):
