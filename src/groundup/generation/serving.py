@@ -56,8 +56,7 @@ class BatchEngine:
         chunk_tokens: int = 256,
     ):
         """At most `max_batch` requests run at once. The cache has room for `cache_tokens`, in blocks of
-        `block_size`; None is four full contexts, as few texts fill theirs (memory is only taken
-        for blocks in use). One step reads no more than `chunk_tokens` tokens of prompts."""
+        `block_size`; None is four full contexts, as few texts fill theirs. One step reads no more than `chunk_tokens` tokens of prompts."""
         self.model, self.config = model.eval(), model.config
         self.device = model.embedding.weight.device
         if cache_tokens is None:
