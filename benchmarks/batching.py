@@ -10,8 +10,8 @@ import sys
 import time
 
 import torch
-from command import smollm2
 
+from command import smollm2
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
 from groundup.generation.serving import BatchEngine
@@ -52,7 +52,9 @@ def main() -> None:
         for _ in range(3)
     ]
     batched, alone = (sorted(values)[1] for values in zip(*measured, strict=True))
-    print(f"{name}, prompts of {PROMPT} tokens, {NEW} new tokens, {torch.get_num_threads()} threads")
+    print(
+        f"{name}, prompts of {PROMPT} tokens, {NEW} new tokens, {torch.get_num_threads()} threads"
+    )
     print(f"  {BATCH} at once       {batched:7.1f} tokens/s")
     print(f"  one after another {alone:7.1f} tokens/s")
     print(f"  ratio {batched / alone:.2f}")

@@ -31,6 +31,8 @@ class Request:
     """Tokens that end the text; the one that did is given as its last."""
     top_log_probs: int | None = None
     """None: no log-probabilities; n: that of each token said, and of the n likeliest."""
+    adapter: str | None = None
+    """The adapter of the model that works on this text; None: the one that is at work anyway."""
 
 
 @dataclass(eq=False)
@@ -53,6 +55,8 @@ class Text:
     """What layers that are no attention keep of it."""
     kind: bytes = b""
     """What its keys and values depend on beside its tokens."""
+    adapter: str | None = None
+    """The adapter that works on it, if any."""
 
     @property
     def unknown(self) -> int:
