@@ -140,6 +140,17 @@ def test_a_beginning_is_remembered_after_its_request_until_the_blocks_are_needed
     assert together(engine, [first]) == answer and engine.reused_tokens == 8
 
 
+def test_what_waits_for_blocks_reuses_none():
+    engine = BatchEngine(small(), block_size=4, cache_tokens=20)
+    for new in (8, 5):
+        engine.submit(Request(list(range(12)), SamplingConfig(max_new_tokens=new, seed=new)))
+    for _ in range(7):  # the first needs all but one of the five blocks, and may grow
+        engine.step()
+        assert (engine.running, engine.waiting, engine.reused_tokens) == (1, 1, 0)
+    run(engine)
+    assert engine.reused_tokens == 8
+
+
 @pytest.mark.parametrize("parts", WITH_STATES)
 def test_layers_with_states_share_nothing(parts: str):
     engine = BatchEngine(small(**MODELS[parts]), block_size=2)

@@ -191,8 +191,7 @@ class Scheduler:
         yield from [text for text in self.running if not text.is_talking]
         while self.waiting and len(self.running) < self.max_batch and self._admit(self.waiting[0]):
             text = self.waiting.popleft()
-            self.running.append(text)
-            self.running.sort(key=lambda running: running.id)
+            self.running.append(text)  # the latest comer of all who run
             yield text
 
     def _admit(self, text: Text) -> bool:
@@ -201,6 +200,7 @@ class Scheduler:
         self._adopt(text)
         needed = self.blocks_for(len(text.ids)) - len(text.blocks)
         if self.pool.available < needed + len(self.running):
+            self.reused_tokens -= text.known
             self._release(text)
             return False
         self._make_room(text)
