@@ -75,6 +75,15 @@ def test_what_may_be_chosen_is_what_transformers_lets_be_chosen(ours, theirs):
     assert torch.equal(ours(LOGITS), theirs(torch.zeros(3, 1, dtype=torch.long), LOGITS.clone()))
 
 
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+@pytest.mark.parametrize("p", [0.3, 0.9, 0.99])
+def test_a_share_of_a_large_vocabulary_is_that_of_transformers(spread: float, p: float):
+    """Whether the likeliest few tokens reach the share (spread 3) or not."""
+    logits = spread * torch.randn(2, 5000, generator=torch.Generator().manual_seed(1))
+    theirs = transformers.TopPLogitsWarper(p)(torch.zeros(2, 1, dtype=torch.long), logits.clone())
+    assert torch.equal(keep_top_p(logits, p), theirs)
+
+
 def test_the_repetition_penalty_is_that_of_transformers():
     past = torch.tensor([[1, 2, 2], [3, 4, 5], [6, 6, 6]])
     theirs = transformers.RepetitionPenaltyLogitsProcessor(1.3)(past, LOGITS.clone())

@@ -10,7 +10,9 @@ from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
 from groundup.generation.serving import BatchEngine, Step
+from groundup.model.config import LoraConfig
 from groundup.model.gpt import GPT
+from groundup.model.lora import adapter_parameters, add_lora, use_adapter
 from tests.model.test_parts import PARTS, small
 
 LONGROPE = {
@@ -72,7 +74,7 @@ def together(engine: BatchEngine, requests: list[Request]) -> list[list[int]]:
 
 @pytest.mark.parametrize("parts", MODELS)
 def test_requests_that_come_at_random_are_answered_as_alone(parts: str):
-    model, requests, rng = small(**MODELS[parts]), random_requests(12, seed=3), random.Random(4)
+    model, requests, rng = small(**MODELS[parts]), random_requests(9, seed=3), random.Random(4)
     engine = BatchEngine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
     said: dict[int, list[int]] = {}
     for request in requests:
@@ -89,17 +91,17 @@ def test_requests_sent_away_for_lack_of_blocks_are_answered_as_alone(parts: str)
     model = small(**MODELS[parts])
     requests = [
         Request([1, 2, 3, 4 + seed], SamplingConfig(temperature=1.2, max_new_tokens=25, seed=seed))
-        for seed in range(8)
+        for seed in range(5)
     ]
-    engine = BatchEngine(model, max_batch=8, block_size=2, cache_tokens=60, chunk_tokens=16)
+    engine = BatchEngine(model, block_size=2, cache_tokens=36, chunk_tokens=16)
     assert together(engine, requests) == [alone(model, request) for request in requests]
     assert engine.preemptions > 3
 
 
-@pytest.mark.parametrize("chunk_tokens", [1, 2, 3, 5, 8, 13, 21])
-@pytest.mark.parametrize("parts", ["windows", "memory", "neighbours", "longrope", "soft caps"])
+@pytest.mark.parametrize("chunk_tokens", [1, 2, 5, 13])
+@pytest.mark.parametrize("parts", ["windows", "memory", "neighbours", "longrope"])
 def test_prompts_read_in_chunks_are_answered_as_alone(parts: str, chunk_tokens: int):
-    model, requests = small(**MODELS[parts]), random_requests(6, seed=7)
+    model, requests = small(**MODELS[parts]), random_requests(5, seed=7)
     engine = BatchEngine(model, block_size=3, chunk_tokens=chunk_tokens)
     assert together(engine, requests) == [alone(model, request) for request in requests]
 
@@ -136,6 +138,17 @@ def test_a_beginning_is_remembered_after_its_request_until_the_blocks_are_needed
     others = Request(list(range(20, 45)), SamplingConfig(temperature=0, max_new_tokens=8))
     assert together(engine, [others]) == [alone(model, others)]  # takes all eight blocks
     assert together(engine, [first]) == answer and engine.reused_tokens == 8
+
+
+def test_what_waits_for_blocks_reuses_none():
+    engine = BatchEngine(small(), block_size=4, cache_tokens=20)
+    for new in (8, 5):
+        engine.submit(Request(list(range(12)), SamplingConfig(max_new_tokens=new, seed=new)))
+    for _ in range(7):  # the first needs all but one of the five blocks, and may grow
+        engine.step()
+        assert (engine.running, engine.waiting, engine.reused_tokens) == (1, 1, 0)
+    run(engine)
+    assert engine.reused_tokens == 8
 
 
 @pytest.mark.parametrize("parts", WITH_STATES)
@@ -179,7 +192,8 @@ def test_a_request_ends_at_a_stop_id_after_its_tokens_or_where_the_context_is_fu
     assert stopped[-1].finished == "stop"
     assert [step.finished for step in _of(engine, Request([1, 2], greedy))][-1] == "length"
     full = _of(engine, Request([1] * 30, endless))
-    assert [step.token for step in full] == alone(model, Request([1] * 30, endless))[:3]
+    three = SamplingConfig(temperature=0, max_new_tokens=3)
+    assert [step.token for step in full] == alone(model, Request([1] * 30, three))
     assert full[-1].finished == "length" and engine.free_blocks == engine.pool.n_blocks
 
 
@@ -204,7 +218,7 @@ def test_first_come_first_served():
     order = []
     while engine.has_work:
         order += [step.request for step in engine.step()]
-        assert engine.running + engine.waiting == len({0, 1, 2} - set(order)) or engine.has_work
+        assert engine.running <= 1
     assert order == [0] * 5 + [1] + [2] * 3
 
 
@@ -231,6 +245,45 @@ def test_what_can_never_be_answered_is_refused(prompt: list[int], new: int, said
     with pytest.raises(InputError, match=said):
         engine.submit(Request(prompt, SamplingConfig(max_new_tokens=new)))
     assert not engine.has_work and engine.step() == []
+
+
+@pytest.mark.parametrize("parts", ["windows", "latent", "memory", "soft caps"])
+def test_requests_with_different_adapters_run_together_as_alone(parts: str):
+    model = small(**MODELS[parts])
+    add_lora(model, LoraConfig(rank=2, targets=["*"]), "law")  # the head as well
+    add_lora(model, LoraConfig(rank=3, dora=True, targets=["feed_forward.*"]), "medicine")
+    with torch.no_grad():
+        for parameter in adapter_parameters(model).values():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    use_adapter(model, None)
+    requests = [
+        Request(prompt, SamplingConfig(temperature=0, max_new_tokens=8), adapter=adapter)
+        for prompt in (list(range(9)), [*range(8), 20, 21])
+        for adapter in (None, "law", "medicine")
+    ]
+    engine = BatchEngine(model, block_size=4, max_batch=4)
+    answers = []
+    for request in requests:
+        with use_adapter(model, request.adapter):
+            answers.append(alone(model, request))
+    assert together(engine, requests) == answers
+    assert len({tuple(answer) for answer in answers[:3]}) == 3
+    if parts not in WITH_STATES:  # a beginning is shared with texts of the same adapter only
+        assert engine.reused_tokens == 3 * 8
+    use_adapter(model, "law")
+    assert together(BatchEngine(model), [requests[0], requests[2]]) == [answers[1], answers[2]]
+
+
+def test_adapters_that_are_not_there_or_on_experts_are_refused():
+    model = small(**PARTS["experts"])
+    add_lora(model, LoraConfig(rank=2, targets=["query"]), "law")
+    with pytest.raises(InputError, match="did you mean 'law'"):
+        BatchEngine(model).submit(Request([1], SamplingConfig(), adapter="lav"))
+    add_lora(model, LoraConfig(rank=2), "everything")
+    engine = BatchEngine(model)
+    engine.submit(Request([1], SamplingConfig(), adapter="everything"))
+    with pytest.raises(InputError, match="one at a time"):
+        engine.submit(Request([1], SamplingConfig(), adapter="law"))
 
 
 def _of(engine: BatchEngine, request: Request) -> list[Step]:

@@ -27,6 +27,7 @@ from groundup.model.lora import (
     merge,
     unmerge,
     use_adapter,
+    use_adapters,
 )
 from groundup.model.presets import preset
 from groundup.model.quantized import quantize
@@ -96,7 +97,7 @@ def test_values_and_gradients_are_those_of_peft(
             mine.add_(torch.randn_like(mine) * 0.1)
             other.copy_(mine)
     x = torch.randn(2, 3, width, requires_grad=True)
-    mine, other = ours(x, base), theirs(x)
+    mine, other = ours(x, base(x), base), theirs(x)
     torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
     wanted = torch.autograd.grad(other.square().mean(), [x, *(p for _, p in pairs)])
     given_ = torch.autograd.grad(mine.square().mean(), [x, *(p for p, _ in pairs)])
@@ -117,10 +118,30 @@ def test_a_row_of_zeros_stays_one_under_dora():
     base = Linear(6, 3)
     nn.init.zeros_(base.weight)
     lora = Dora(base, 2, 4.0, 0.0, False)
-    assert torch.equal(lora(torch.randn(4, 6), base), base.bias.expand(4, 3))
+    x = torch.randn(4, 6)
+    assert torch.equal(lora(x, base(x), base), base.bias.expand(4, 3))
 
 
 # Merging and switching
+
+
+@pytest.mark.parametrize("cap", [None, 2.0])
+@torch.no_grad()
+def test_each_row_of_a_batch_can_have_an_adapter_of_its_own(cap: float | None):
+    model = small_model(logit_softcap=cap)
+    add_lora(model, LoraConfig(targets=["*"]), "law")
+    add_lora(model, LoraConfig(targets=["query", "down"], dora=True), "medicine")
+    shake(model)
+    names = ["law", None, "medicine", "law"]
+    given = torch.randint(0, 60, (4, 9), generator=torch.Generator().manual_seed(0))
+    with use_adapters(model, names):
+        together = model(given)
+    for row, name in enumerate(names):
+        with use_adapter(model, name):
+            torch.testing.assert_close(together[row], model(given[row : row + 1])[0], **CLOSE)
+    last = model(given)  # the context is over: the newest adapter is at work on all rows again
+    torch.testing.assert_close(last[2], together[2], **CLOSE)
+    assert not torch.allclose(last[0], together[0])
 
 
 @torch.no_grad()

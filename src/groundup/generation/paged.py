@@ -4,7 +4,8 @@ A text that grows does not know how long it will be. Room for its longest future
 empty; so each text takes a block whenever its last one is full, and a table says which blocks are
 its own, in order, wherever they lie: as an operating system does with the pages of its memory
 (PagedAttention, Kwon et al. 2023). A full block never changes again, so texts that begin alike can
-hold the same one.
+hold the same one. (Layers with a window keep all of a text as well here: a block is a piece of it in
+every layer.)
 
 `BlockPool` is the bookkeeping and holds numbers only, `PagedCache` holds the tensors, and
 `PagedPast` is what the model sees of them in one pass.
@@ -165,7 +166,7 @@ def _slots(
     tables: Sequence[Sequence[int]], position: Int[Tensor, "rows end"], block_size: int
 ) -> Int[Tensor, "rows end"]:
     """Where in the buffers the token at each position of a text lies. Padding, which nothing looks at,
-    stands for by the first token: what lies elsewhere may be no numbers at all."""
+    has the place of the first token: elsewhere there may be no numbers at all."""
     most = max(map(len, tables))
     table = torch.tensor([[*blocks, *[0] * (most - len(blocks))] for blocks in tables])
     inside = position.clamp(min=0)

@@ -31,6 +31,8 @@ class Request:
     """Tokens that end the text; the one that did is given as its last."""
     top_log_probs: int | None = None
     """None: no log-probabilities; n: that of each token said, and of the n likeliest."""
+    adapter: str | None = None
+    """The adapter of the model that works on this text; None: the one that is at work anyway."""
 
 
 @dataclass(eq=False)
@@ -53,6 +55,8 @@ class Text:
     """What layers that are no attention keep of it."""
     kind: bytes = b""
     """What its keys and values depend on beside its tokens."""
+    adapter: str | None = None
+    """The adapter that works on it, if any."""
 
     @property
     def unknown(self) -> int:
@@ -187,8 +191,7 @@ class Scheduler:
         yield from [text for text in self.running if not text.is_talking]
         while self.waiting and len(self.running) < self.max_batch and self._admit(self.waiting[0]):
             text = self.waiting.popleft()
-            self.running.append(text)
-            self.running.sort(key=lambda running: running.id)
+            self.running.append(text)  # the latest comer of all who run
             yield text
 
     def _admit(self, text: Text) -> bool:
@@ -197,6 +200,7 @@ class Scheduler:
         self._adopt(text)
         needed = self.blocks_for(len(text.ids)) - len(text.blocks)
         if self.pool.available < needed + len(self.running):
+            self.reused_tokens -= text.known
             self._release(text)
             return False
         self._make_room(text)

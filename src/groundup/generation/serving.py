@@ -5,6 +5,7 @@ What a request is answered with does not depend on its neighbours, nor on how it
 chunks, whose blocks it shared or whether it was sent away in between: it is what `Engine.stream` gives.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from groundup.generation.sampling import choose_each, ending_together, generator
 from groundup.generation.scheduler import Part, Request, Scheduler, Text
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.lora import adapter_at_work, check_row_adapter, use_adapters
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class BatchEngine:
         chunk_tokens: int = 256,
     ):
         """At most `max_batch` requests run at once. The cache has room for `cache_tokens`, in blocks of
-        `block_size`; None is four full contexts, as few texts fill theirs (memory is only taken
-        for blocks in use). One step reads no more than `chunk_tokens` tokens of prompts."""
+        `block_size`; None is four full contexts, as few texts fill theirs. One step reads no more
+        than `chunk_tokens` tokens of prompts."""
         self.model, self.config = model.eval(), model.config
         self.device = model.embedding.weight.device
         if cache_tokens is None:
@@ -67,16 +69,22 @@ class BatchEngine:
         self.scheduler = Scheduler(
             self.pool, block_size, max_batch, chunk_tokens, has_states(self.config)
         )
+        self.adapter = adapter_at_work(model)
         self._texts: dict[int, Text] = {}
         self._submitted = 0
 
     def submit(self, request: Request) -> int:
-        """Let a request wait for its turn; returns its id.
+        """Let a request wait for its turn; returns its id. Requests with different adapters run
+        together.
 
         It ends with "length" after `max_new_tokens`, or when the context is full: nothing is
         forgotten, unlike in `Engine.stream`. Raises `InputError` for a prompt that `Engine.stream`
-        would refuse, and for a request that could need more than the whole cache."""
+        would refuse, an adapter that `use_adapters` would, and for a request that could need more
+        than the whole cache."""
         check_prompt(request.prompt, self.config)
+        adapter = request.adapter or self.adapter
+        if adapter != self.adapter:
+            check_row_adapter(self.model, adapter)
         prompt = list(request.prompt)
         # The last token that is said is never looked at, so it needs no place in the context.
         longest = min(len(prompt) + request.sampling.max_new_tokens, self.config.context_length + 1)
@@ -88,7 +96,7 @@ class BatchEngine:
             )
         text = Text(
             self._submitted, request, generator(request.sampling.seed, self.device), longest, prompt,
-            kind=_kind(self.config, len(prompt)),
+            kind=_kind(self.config, len(prompt), adapter), adapter=adapter,
         )  # fmt: skip
         self._submitted += 1
         self._texts[text.id] = text
@@ -143,13 +151,16 @@ class BatchEngine:
         return self.scheduler.reused_tokens
 
     def _pass(self, parts: list[Part]) -> list[Step]:
-        hidden = self._hidden(parts)
+        with self._adapters([part.text for part in parts]):
+            hidden = self._hidden(parts)
         for part in parts:
             self.scheduler.advance(part)
         rows = [row for row, part in enumerate(parts) if part.text.unknown == 0]
         if not rows:
             return []
-        texts, logits = [parts[row].text for row in rows], self.model.head(hidden[rows])
+        texts = [parts[row].text for row in rows]
+        with self._adapters(texts):
+            logits = self.model.head(hidden[rows])
         chosen = choose_each(
             logits,
             [text.ids for text in texts],
@@ -158,6 +169,12 @@ class BatchEngine:
         )
         said = zip(texts, chosen.tolist(), logits, strict=True)
         return [self._say(text, token, row) for text, token, row in said]
+
+    def _adapters(self, texts: list[Text]) -> ExitStack:
+        """Each text's adapter for its row, where it is not the same for all."""
+        names = [text.adapter for text in texts]
+        only_one = all(name == self.adapter for name in names)
+        return ExitStack() if only_one else use_adapters(self.model, names)
 
     def _hidden(self, parts: list[Part]) -> Float[Tensor, "rows d_model"]:
         """The model's state after the last token of each part; the cache knows the parts then."""
@@ -205,9 +222,9 @@ def has_states(config: ModelConfig) -> bool:
     return "linear" in kinds or config.short_conv > 0
 
 
-def _kind(config: ModelConfig, prompt_length: int) -> bytes:
-    """Texts of different kinds have different keys for the same tokens: LongRoPE turns those of a long
-    prompt otherwise from its first token on."""
+def _kind(config: ModelConfig, prompt_length: int, adapter: str | None) -> bytes:
+    """Texts of different kinds have different keys for the same tokens: those of another adapter, and
+    long prompts, which LongRoPE turns otherwise from the first token on."""
     scaling = config.rope_scaling
     is_long = scaling.kind == "longrope" and prompt_length > scaling.original_context_length
-    return b"long" if is_long else b""
+    return repr((adapter, is_long)).encode()

@@ -17,7 +17,7 @@ weights, and `use_adapter` says which one is at work. Nothing here changes a wei
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from groundup.errors import InputError, unknown
 from groundup.model.config import LoraConfig
+from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT, Head
 from groundup.model.linear import Linear, linear
 from groundup.model.loss import softcap
@@ -51,9 +52,11 @@ class Lora(nn.Module):
         )  # as linear layers of torch begin, and PEFT's A
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "*batch in"], base: Base) -> Float[Tensor, "*batch out"]:
-        """W x + s · B (A x)"""
-        return base(x) + linear(self.scale * linear(self.dropout(x), self.a), self.b)
+    def forward(
+        self, x: Float[Tensor, "*batch in"], plain: Float[Tensor, "*batch out"], base: Base
+    ) -> Float[Tensor, "*batch out"]:
+        """W x + s · B (A x), where `plain` is W x (and the bias), which `base` gave."""
+        return plain + linear(self.scale * linear(self.dropout(x), self.a), self.b)
 
     def merged(self, weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
         """W + s · B A"""
@@ -69,9 +72,11 @@ class Dora(Lora):
         super().__init__(base, rank, alpha, dropout, rslora)
         self.magnitude = nn.Parameter(base.weight.detach().norm(dim=1))
 
-    def forward(self, x: Float[Tensor, "*batch in"], base: Base) -> Float[Tensor, "*batch out"]:
+    def forward(
+        self, x: Float[Tensor, "*batch in"], plain: Float[Tensor, "*batch out"], base: Base
+    ) -> Float[Tensor, "*batch out"]:
         bias = 0.0 if base.bias is None else base.bias
-        return self.stretch(base.weight) * (super().forward(x, base) - bias) + bias
+        return self.stretch(base.weight) * (super().forward(x, plain, base) - bias) + bias
 
     def merged(self, weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
         return self.stretch(weight)[:, None] * super().merged(weight)
@@ -85,22 +90,40 @@ class Dora(Lora):
 
 
 class LoraLinear(nn.Module):
-    """A linear layer with adapters beside it, of which one or none is at work."""
+    """A linear layer with adapters beside it, of which one or none is at work; or, for each row of a
+    batch, one of its own."""
 
     def __init__(self, base: Base):
         super().__init__()
         self.base = base
         self.adapters = nn.ModuleDict()
         self.active: str | None = None
+        self.rows: dict[str, Tensor] | None = None
         self.merged: Tensor | None
         self.register_buffer("merged", None, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.rows is not None:
+            return self.row_by_row(input, self.rows)
         if self.merged is not None:
             return linear(input, self.merged, self.bias)
+        plain = self.base(input)
         if self.active is None:
-            return self.base(input)
-        return self.adapters[self.active](input, self.base)
+            return plain
+        return self.adapters[self.active](input, plain, self.base)
+
+    def row_by_row(self, input: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
+        """W x for all rows at once, as it takes most of the time; then, for each adapter, what it makes of
+        its own rows (Punica, Chen et al. 2023; S-LoRA, Sheng et al. 2023)."""
+        plain = self.plain(input)
+        for name, own in rows.items():
+            if name in self.adapters:
+                plain[own] = self.adapters[name](input[own], plain[own], self.base)
+        return plain
+
+    def plain(self, input: Tensor) -> Tensor:
+        """What the layer gives without adapters."""
+        return self.base(input)
 
     @property
     def weight(self) -> Float[Tensor, "out in"]:
@@ -142,7 +165,12 @@ class LoraHead(LoraLinear):
         return self.base.softcap
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.rows is not None:
+            return softcap(self.row_by_row(input, self.rows), self.softcap)
         return softcap(linear(input, self.weight), self.softcap)
+
+    def plain(self, input: Tensor) -> Tensor:
+        return linear(input, self.base.weight)
 
 
 # Adapters on a model
@@ -244,6 +272,44 @@ def use_adapter(model: GPT, name: str | None) -> ExitStack:
         before.callback(_restore, part, part.active, part.merged)
         part.use(name)
     return before
+
+
+def adapter_at_work(model: GPT) -> str | None:
+    """The adapter that `use_adapter` put to work."""
+    working = (part.active for part in adapted_layers(model).values())
+    return next((name for name in working if name is not None), None)
+
+
+def use_adapters(model: GPT, names: Sequence[str | None]) -> ExitStack:
+    """Put an adapter of its own, or none, to work on each row of the batches that follow, as a context,
+    for generation.
+
+    Raises `InputError` for an adapter that the model does not have, and for one on a mixture of
+    experts, which takes the rows apart."""
+    for name in dict.fromkeys(names):
+        check_row_adapter(model, name)
+    rows = {
+        name: torch.tensor([row for row, other in enumerate(names) if other == name])
+        for name in dict.fromkeys(names) if name is not None
+    }  # fmt: skip
+    before = ExitStack()
+    for part in adapted_layers(model).values():
+        before.callback(setattr, part, "rows", part.rows)
+        part.rows = {name: own.to(part.base.weight.device) for name, own in rows.items()}
+    return before
+
+
+def check_row_adapter(model: GPT, name: str | None) -> None:
+    """Raises `InputError` for an adapter that `use_adapters` could not use."""
+    if name is not None and name not in adapter_names(model):
+        raise unknown("adapter", name, adapter_names(model), "the model")
+    mixtures = [part for part in model.modules() if isinstance(part, MixtureOfExperts)]
+    inside = {id(part) for mixture in mixtures for part in mixture.modules()}
+    if any(id(part) in inside for part in adapted_layers(model).values()):
+        raise InputError(
+            "adapters on a mixture of experts work one at a time", "the model",
+            "use_adapter, and requests that name no other",
+        )  # fmt: skip
 
 
 def _restore(part: LoraLinear, active: str | None, merged: Tensor | None) -> None:
