@@ -11,16 +11,15 @@ from groundup.errors import InputError
 from groundup.model.gpt import GPT
 from groundup.model.linear import Linear
 from groundup.model.lora import LoraConfig, adapter_parameters, add_lora
+from groundup.model.packed import has_kernel, int8_kernel, int8_product, multiplies_exactly
 from groundup.model.presets import preset
 from groundup.model.quantized import (
+    FEW_ROWS,
     GROUPS,
     Int4Linear,
     Int8Linear,
     QuantizedLinear,
     dequantize,
-    has_int4_product,
-    has_int8_product,
-    int8_product,
     is_quantized,
     pack,
     quantize,
@@ -173,12 +172,12 @@ def noted(ok: bool, kernel: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.integers(1, 20), width=st.integers(8, 300), out=st.integers(1, 40),
+@given(rows=st.sampled_from([1, 2, 7, 256, 300]), width=st.integers(2, 300), out=st.integers(1, 40),
        size=st.floats(1e-6, 1e6), seed=st.integers(0, 1000))  # fmt: skip
 def test_the_product_in_whole_numbers_is_off_by_no_more_than_it_says(
     rows: int, width: int, out: int, size: float, seed: int
 ):
-    noted(has_int8_product(), "exact product of whole numbers")
+    noted(multiplies_exactly(), "exact product of whole numbers")
     torch.manual_seed(seed)
     layer = rounded(layer_of(torch.randn(out, width)), 8)
     x = torch.randn(rows, width) * size
@@ -191,10 +190,22 @@ def test_the_product_in_whole_numbers_is_off_by_no_more_than_it_says(
     assert (made[0] == 0).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(1, 4), width=st.integers(1, 20), out=st.integers(1, 5))
+def test_the_kernel_for_8_bits_is_the_definition_up_to_bfloat16(rows: int, width: int, out: int):
+    noted(has_kernel(8, 32, 64), "kernel for 8 bits")
+    layer = rounded(layer_of(torch.randn(16 * out, 16 * width)), 8)
+    x = torch.randn(rows, 16 * width)
+    exact = F.linear(x.double(), layer.weight.double())
+    # x and what comes out are rounded to 8 binary digits.
+    bound = 2**-8 * (F.linear(x.abs(), layer.weight.abs()) + exact.abs()) + 1e-6
+    assert ((int8_kernel(x, layer.codes, layer.scales) - exact).abs() <= bound).all()
+
+
 @pytest.mark.parametrize("width", [64, 100, 576])
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_kernel_for_4_bits_is_the_definition_up_to_bfloat16(width: int, bias: bool):
-    noted(has_int4_product(), "kernel for 4 bits")
+    noted(has_kernel(4, 32, 64), "kernel for 4 bits")
     torch.manual_seed(0)
     layer = rounded(Linear(width, 48, bias=bias), 4)
     assert isinstance(layer, Int4Linear)
@@ -212,7 +223,7 @@ def test_the_kernel_for_4_bits_is_the_definition_up_to_bfloat16(width: int, bias
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_product_without_gradients_decodes_nothing(bits: int, monkeypatch):
-    noted(has_int4_product() and has_int8_product(), "kernel")
+    noted(has_kernel(bits, 32, 64) and multiplies_exactly(), "kernel")
     layer = rounded(Linear(64, 32), bits)
 
     def refuse(_: object) -> None:
@@ -220,18 +231,21 @@ def test_a_product_without_gradients_decodes_nothing(bits: int, monkeypatch):
 
     monkeypatch.setattr(type(layer), "weight", property(refuse))
     with torch.inference_mode():
-        assert layer(torch.randn(3, 64)).shape == (3, 32)
+        for rows in (1, FEW_ROWS[bits], 600 if bits == 8 else 2):
+            assert layer(torch.randn(rows, 64)).shape == (rows, 32)
 
 
-def test_shapes_that_the_kernel_does_not_take_are_decoded():
-    layer = rounded(Linear(64, 30), 4)
-    x = torch.randn(3, 64)
+@pytest.mark.parametrize(("bits", "width", "out"), [(4, 64, 30), (8, 100, 32), (8, 7, 5)])
+def test_shapes_that_the_kernels_do_not_take_go_another_way(bits: int, width: int, out: int):
+    layer = rounded(Linear(width, out), bits)
+    x = torch.randn(3, width)
     with torch.no_grad():
-        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
+        exact = F.linear(x, layer.weight, layer.bias)
+        torch.testing.assert_close(layer(x), exact, atol=1e-4, rtol=0)
 
 
 def test_new_codes_are_arranged_anew():
-    noted(has_int4_product(), "kernel for 4 bits")
+    noted(has_kernel(4, 32, 64), "kernel for 4 bits")
     torch.manual_seed(0)
     one, other = (rounded(Linear(64, 32, bias=False), 4) for _ in range(2))
     x = torch.randn(3, 64)

@@ -10,29 +10,39 @@ lie together in a row share scale and zero, a `Grid`:
   Jacob et al. 2018).
 
 `quantize_step_by_step` is the definition; the modules hold the same numbers packed. Where gradients are
-wanted, and on other devices, they decode the matrix anew for each product. Inference on a CPU never
-decodes it: it multiplies the codes themselves (`Int8Linear.product`, `Int4Linear.product`).
+wanted, and on other devices, they decode the matrix anew for each product. Inference on a CPU multiplies
+the codes themselves (`packed.py`), wherever that is faster.
 
 Read `Grid` and its functions, then the modules, then `quantize`.
 """
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int8, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from groundup.errors import InputError
 from groundup.model.gpt import GPT, Embedding, Head, SoftcappedHead
 from groundup.model.linear import Linear, linear
 from groundup.model.loss import softcap
+from groundup.model.packed import (
+    arrange,
+    has_kernel,
+    int4_kernel,
+    int8_kernel,
+    int8_product,
+    multiplies_exactly,
+)
 
 GROUPS = {8: None, 4: 64}
 """The bits there are, and how many numbers share a scale; None for a whole row."""
 TABLE_BITS = 8
 """Those of embedding and head: a row is one token's, and its errors meet no others to cancel."""
+FEW_ROWS = {8: 4, 4: 256}
+"""Up to so many rows at once the kernel in bfloat16 is the fastest product; for more, whole numbers
+are (8 bits), or decoding the matrix for all of them is (4 bits)."""
 CODES = {8: (-127, 127), 4: (0, 15)}
 """The lowest and the highest code."""
 
@@ -179,7 +189,9 @@ class Int8Linear(QuantizedLinear):
         return self.codes * self.scales
 
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
-        return int8_product(x, self.codes, self.scales) if has_int8_product() else None
+        if len(x) <= FEW_ROWS[8] and has_kernel(8, *self.codes.shape):
+            return int8_kernel(x, self.codes, self.scales)
+        return int8_product(x, self.codes, self.scales) if multiplies_exactly() else None
 
 
 class Int4Linear(QuantizedLinear):
@@ -221,12 +233,12 @@ class Int4Linear(QuantizedLinear):
         return numbers_of(groups, self.grid).flatten(1)[:, : self.in_features]
 
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
-        if not has_int4_product() or self.out_features % 16:  # the kernel works on 16 rows at once
+        if len(x) > FEW_ROWS[4] or not has_kernel(4, self.out_features, self.in_features):
             return None
         if self._arranged is None or self._arranged[0] is not self.codes:
-            self._arranged = (self.codes, *arrange(self.codes, self.grid))
+            self._arranged = (self.codes, *arrange(unpack(self.codes), *self.grid))
         padded = F.pad(x, (0, 2 * self.codes.shape[1] - self.in_features))
-        return int4_product(padded, *self._arranged[1:])
+        return int4_kernel(padded, *self._arranged[1:])
 
 
 KINDS: dict[int, type[Int8Linear] | type[Int4Linear]] = {8: Int8Linear, 4: Int4Linear}
@@ -250,71 +262,6 @@ class _DecodedProduct(torch.autograd.Function):
             None,
             gradient.flatten(0, -2).sum(0) if needs_bias else None,
         )
-
-
-# Products of codes
-
-KERNELS: Any = torch.ops.aten
-FINE = 254
-"""Steps of the finer half of a number in one step of the coarser."""
-
-
-def int8_product(
-    x: Float[Tensor, "rows in"], codes: Int8[Tensor, "out in"], scales: Float[Tensor, "out 1"]
-) -> Float[Tensor, "rows out"]:
-    """x · Wᵀ in whole numbers, which processors multiply several times as fast as floats.
-
-    A number of x becomes coarse + fine / 254 steps, both from −127 to 127, where 127 steps are the largest
-    of its row. So it is off by at most 1/64,516 of that, and the product by that times Σ |W| of a row."""
-    step = x.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
-    steps = x / step
-    coarse = steps.round()
-    fine = ((steps - coarse) * FINE).round()
-    sums = KERNELS._int_mm(torch.cat([coarse, fine]).to(torch.int8), codes.T).float()
-    return (sums[: len(x)] + sums[len(x) :] / FINE) * step * scales.T
-
-
-def int4_product(
-    x: Float[Tensor, "rows in"], arranged: Tensor, scales_and_zeros: Tensor
-) -> Float[Tensor, "rows out"]:
-    """x · Wᵀ by PyTorch's kernel for 4 bits, which is fast in bfloat16 only: x and what comes out are
-    rounded to 8 binary digits."""
-    group = x.shape[1] // len(scales_and_zeros)
-    made = KERNELS._weight_int4pack_mm_for_cpu(x.bfloat16(), arranged, group, scales_and_zeros)
-    return made.float()
-
-
-def arrange(codes: UInt8[Tensor, "out half"], grid: Grid) -> tuple[Tensor, Tensor]:
-    """Codes and grid as the kernel for 4 bits wants them, which takes (code − 8) · scale + shift."""
-    arranged = KERNELS._convert_weight_to_int4pack_for_cpu(unpack(codes).int(), 1)
-    shifts = (8 - grid.zeros) * grid.scales
-    return arranged, torch.stack([grid.scales, shifts], dim=-1).transpose(
-        0, 1
-    ).bfloat16().contiguous()
-
-
-@lru_cache
-def has_int8_product() -> bool:
-    """Whether whole numbers are multiplied here, and exactly: without VNNI some processors cut off sums
-    of large products."""
-    if not hasattr(KERNELS, "_int_mm"):
-        return False
-    row = torch.full((2, 1024), -127, dtype=torch.int8)
-    many = row[:1].repeat(16, 1)
-    try:
-        exact = KERNELS._int_mm(row, many.T) == 127 * 127 * 1024
-        return bool(exact.all()) and bool(
-            (KERNELS._int_mm(-row, many.T) == -127 * 127 * 1024).all()
-        )
-    except RuntimeError:
-        return False
-
-
-@lru_cache
-def has_int4_product() -> bool:
-    """Whether this PyTorch has the kernel for 4 bits."""
-    names = ("_weight_int4pack_mm_for_cpu", "_convert_weight_to_int4pack_for_cpu")
-    return all(hasattr(KERNELS, name) for name in names)
 
 
 # Models
