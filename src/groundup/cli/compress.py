@@ -33,8 +33,9 @@ def quantize(arguments: list[str]) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model directory, .gguf file or hub id")
     parser.add_argument("--bits", type=typed("--bits"), default="8", metavar="8|4",
                         help="bits for each number of the blocks (%(default)s)")  # fmt: skip
-    parser.add_argument("--method", default="absmax", metavar="absmax|gptq",
-                        help="round each number by itself, or so that products change least")  # fmt: skip
+    parser.add_argument("--method", metavar="absmax|gptq",
+                        help="round each number by itself, or so that products change least (gptq, "
+                        "where there is a text)")  # fmt: skip
     parser.add_argument("--calibration", nargs="+", metavar="FILE", default=[],
                         help="text like the model's; its last tenth is measured on")  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="the model directory to write")

@@ -54,13 +54,15 @@ class Quantized:
 
 
 def quantize_directory(
-    source: str | Path, bits: int, method: str, texts: Sequence[str | Path], out: str | Path
+    source: str | Path, bits: int, method: str | None, texts: Sequence[str | Path], out: str | Path
 ) -> Quantized:
-    """Write the model `source` in 8 or 4 bits as the model directory `out`.
+    """Write the model `source` in 8 or 4 bits as the model directory `out`. The method is by default
+    GPTQ where there is a text, which it needs, and absmax where there is none.
 
     Raises `InputError` for other bits and methods, for a model that is quantised already, and for GPTQ
     without a text or with one that is too short. Nothing is written then."""
     check_bits(bits)
+    method = method or ("gptq" if texts else "absmax")
     if method not in METHODS:
         raise unknown("method", method, METHODS, "--method")
     if method == "gptq" and not texts:

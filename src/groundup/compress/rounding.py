@@ -26,7 +26,7 @@ DAMPING = 0.01
 """Of the mean of the diagonal of H, added to it, as in the paper: calibration text is not all text."""
 BLOCK = 128
 SHARES = tuple(1 - 0.03 * step for step in range(12))
-"""The ranges that `clipped_grid` tries. Below two thirds the cut-off numbers always cost more."""
+"""The ranges that `clipped_grid` tries, of the whole one."""
 
 
 def hessian_of(x: Float[Tensor, "*batch in"]) -> Hessian:
