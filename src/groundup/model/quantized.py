@@ -39,7 +39,7 @@ from groundup.model.packed import (
 GROUPS = {8: None, 4: 64}
 """The bits there are, and how many numbers share a scale; None for a whole row."""
 TABLE_BITS = 8
-"""Those of embedding and head: a row is one token's, and its errors meet no others to cancel."""
+"""Those of embedding and head, whatever the others have: they are rounded without calibration."""
 FEW_ROWS = {8: 4, 4: 256}
 """Up to so many rows at once the kernel in bfloat16 is the fastest product; for more, whole numbers
 are (8 bits), or decoding the matrix for all of them is (4 bits)."""
