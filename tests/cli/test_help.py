@@ -20,7 +20,9 @@ sys.exit(any(name in sys.modules for name in {HEAVY}))
 """
 
 
-@pytest.mark.parametrize("command", [*VERBS, *(f"finetune {kind}" for kind in KINDS)])
+@pytest.mark.parametrize(
+    "command", [*VERBS, *(f"finetune {kind}" for kind in KINDS), "compress quantize"]
+)
 def test_help_is_light(command: str):
     words = [*command.split(), "--help"]
     result = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True)

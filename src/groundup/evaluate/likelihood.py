@@ -88,7 +88,7 @@ def score_windows(model: GPT, windows: Sequence[Window]) -> list[Likelihood]:
     # Padding stands behind the text, where nothing before can see it.
     longest = max(map(len, rows))
     padded = [[*inputs, *[0] * (longest - len(inputs))] for inputs in rows]
-    device = model.embedding.weight.device
+    device = model.device
     hidden = model.hidden(torch.tensor(padded, device=device))
     asked = [hidden[rows[w.ids[:-1]], : len(w.ids) - 1][-w.scored :] for w in windows]
     targets = torch.tensor([id_ for w in windows for id_ in w.ids[-w.scored :]])

@@ -200,7 +200,7 @@ def _recited_of_batch(model: GPT, rows: Sequence[tuple[list[int], list[int]]]) -
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
     for row, (prompt, continuation) in zip(ids, rows, strict=True):
         row[: len(prompt) + len(continuation)] = torch.tensor(prompt + continuation)
-    hidden = model.hidden(ids[:, :-1].to(model.embedding.weight.device))
+    hidden = model.hidden(ids[:, :-1].to(model.device))
     for states, (prompt, continuation) in zip(hidden, rows, strict=True):
         asked = states[len(prompt) - 1 : len(prompt) + len(continuation) - 1]
         likeliest = model.head(asked).argmax(-1).tolist()

@@ -22,7 +22,7 @@ def predict(
     read."""
     was_training = classifier.training
     classifier.eval()
-    device = classifier.embedding.weight.device
+    device = classifier.device
     encoded = encode_texts(tokenizer, texts, classifier.config.context_length).ids
     probabilities = np.empty((len(texts), len(classifier.head.weight)))
     for chosen in _of_similar_length([len(ids) for ids in encoded]):

@@ -28,7 +28,7 @@ class Batch:
         """`seeds` of each prompt; None is one that nobody knows."""
         self.model, self.sampling = model, sampling
         self.context_length = model.config.context_length
-        self.device = model.embedding.weight.device
+        self.device = model.device
         self.ids = ending_together(prompts).to(self.device)
         self.generators = [generator(seed, self.device) for seed in seeds]
         needed = self.ids.shape[1] + sampling.max_new_tokens

@@ -61,7 +61,7 @@ class BatchEngine:
         `block_size`; None is four full contexts, as few texts fill theirs. One step reads no more
         than `chunk_tokens` tokens of prompts."""
         self.model, self.config = model.eval(), model.config
-        self.device = model.embedding.weight.device
+        self.device = model.device
         if cache_tokens is None:
             cache_tokens = min(4, max_batch) * self.config.context_length
         self.cache = PagedCache(-(-cache_tokens // block_size), block_size)

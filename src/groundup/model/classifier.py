@@ -45,8 +45,10 @@ class Classifier(GPT):
         classifier.head = LabelHead(model.config.d_model, n_labels).to(model.embedding.weight)
         return classifier.train(model.training)
 
-    def tie_weights(self) -> None:
+    @property
+    def head_is_embedding(self) -> bool:
         """The head has labels for rows, not tokens: it is nobody's embedding."""
+        return False
 
     def forward(  # type: ignore[override]
         self, ids: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]

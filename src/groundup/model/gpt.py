@@ -50,10 +50,20 @@ class GPT(nn.Module):
         if not self.embedding.weight.is_meta:  # without memory there are no numbers to set
             initialize(self)
 
+    @property
+    def head_is_embedding(self) -> bool:
+        """Whether the output matrix is the embedding."""
+        return self.config.tie_embeddings
+
     def tie_weights(self) -> None:
         """Let the output matrix be the embedding, where the config says so."""
-        if self.config.tie_embeddings:
+        if self.head_is_embedding:
             self.head.weight = self.embedding.weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is: its first parameter, for a table in few bits is none."""
+        return next(self.parameters()).device
 
     def forward(
         self,

@@ -30,9 +30,9 @@ from groundup.errors import InputError, unknown
 from groundup.model.config import LoraConfig
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT, Head
-from groundup.model.linear import Linear, linear
+from groundup.model.linear import linear
 from groundup.model.loss import softcap
-from groundup.model.quantized import QuantizedLinear
+from groundup.model.quantized import QuantizedEmbedding, QuantizedLinear, decoded
 
 Base = nn.Linear | QuantizedLinear
 
@@ -158,7 +158,7 @@ class LoraLinear(nn.Module):
 class LoraHead(LoraLinear):
     """The head with adapters. Losses take its `weight` and never call it."""
 
-    base: Head
+    base: Head | QuantizedLinear
 
     @property
     def softcap(self) -> float | None:
@@ -201,7 +201,8 @@ def attach(model: GPT, adapters: Mapping[str, Lora], name: str) -> None:
     for layer, adapter in adapters.items():
         place = model.get_submodule(layer)
         if isinstance(place, Base):
-            place = (LoraHead if isinstance(place, Head) else LoraLinear)(place)
+            is_head = place is model.head and isinstance(place, Head | QuantizedLinear)
+            place = (LoraHead if is_head else LoraLinear)(place)
             model.set_submodule(layer, place)
         assert isinstance(place, LoraLinear)
         place.adapters[name] = adapter.requires_grad_(True)
@@ -228,11 +229,11 @@ def targeted(model: GPT, patterns: list[str]) -> dict[str, Base]:
 def linear_layers(model: GPT) -> dict[str, Base]:
     """The linear layers of a model by name, below their adapters where they have some. A head that is
     the embedding itself is none."""
+    tied = model.head if model.head_is_embedding else None
     return {
         name.removesuffix(".base"): layer
         for name, layer in model.named_modules()
-        if isinstance(layer, QuantizedLinear)
-        or (isinstance(layer, nn.Linear) and layer.weight is not model.embedding.weight)
+        if isinstance(layer, Base) and layer is not tied
     }
 
 
@@ -341,28 +342,24 @@ def absorb(model: GPT) -> None:
     for name, part in adapted_layers(model).items():
         layer = part.base
         if isinstance(layer, QuantizedLinear):
-            with torch.device("meta"):
-                layer = Linear(layer.in_features, layer.out_features, bias=False)
-            layer.register_parameter("bias", part.base.bias)
+            layer = decoded(layer, model)
         layer.weight = nn.Parameter(part.weight.detach())
         model.set_submodule(name, layer.train(model.training))
 
 
 @torch.no_grad()
-def dense_parameters(model: nn.Module) -> dict[str, Tensor]:
+def dense_parameters(model: GPT) -> dict[str, Tensor]:
     """The model's parameters as it would have them without adapters and quantisation, by their names
     and in their order there: the adapter at work is merged into them, matrices in few bits are decoded.
     This is what a model directory holds."""
-    found: dict[int, tuple[str, Tensor]] = {}
-    for name, tensor in _dense(model, ""):
-        found.setdefault(id(tensor), (name, tensor))  # a tied head is the embedding
-    return {name: tensor.detach() for name, tensor in found.values()}
+    tied = "head.weight" if model.head_is_embedding else None
+    return {name: tensor.detach() for name, tensor in _dense(model, "") if name != tied}
 
 
 def _dense(module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(module, LoraLinear | QuantizedLinear):
+    if isinstance(module, LoraLinear | QuantizedLinear | QuantizedEmbedding):
         yield f"{prefix}weight", module.weight
-        if module.bias is not None:
+        if not isinstance(module, QuantizedEmbedding) and module.bias is not None:
             yield f"{prefix}bias", module.bias
         return
     for name, parameter in module.named_parameters(recurse=False):
@@ -383,8 +380,13 @@ class Counts(NamedTuple):
 def count_parameters(model: GPT) -> Counts:
     """How many numbers training would change, and how many there are."""
     parameters = list(model.parameters())
-    packed = [part for part in model.modules() if isinstance(part, QuantizedLinear)]
+    layers = linear_layers(model).values()
+    packed = [
+        part.in_features * part.out_features for part in layers if isinstance(part, QuantizedLinear)
+    ]
+    if isinstance(model.embedding, QuantizedEmbedding):
+        packed.append(model.embedding.codes.numel())
     return Counts(
         sum(p.numel() for p in parameters if p.requires_grad),
-        sum(p.numel() for p in parameters) + sum(p.in_features * p.out_features for p in packed),
+        sum(p.numel() for p in parameters) + sum(packed),
     )

@@ -17,6 +17,7 @@ from groundup.files import atomic_file
 from groundup.generation.text import generate
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.quantized import is_quantized
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.encode import sources_of, training_tokens, validation_tokens
 from groundup.recipe.schema import PretrainConfig, Recipe
@@ -132,7 +133,13 @@ def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
 
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT:
     if recipe.pretrain.begin_from:
-        return load_model(find(recipe.pretrain.begin_from))
+        model = load_model(find(recipe.pretrain.begin_from))
+        if is_quantized(model):
+            raise InputError(
+                "a quantised model does not train", recipe.pretrain.begin_from,
+                "go on from the model that it was made from",
+            )  # fmt: skip
+        return model
     return GPT(model_config(recipe, tokenizer.vocab_size))
 
 

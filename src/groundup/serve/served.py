@@ -62,5 +62,5 @@ def embed(model: GPT, ids: Sequence[int]) -> Float[Tensor, " d_model"]:
         raise InputError(
             f"the text has {len(ids)} tokens; this model reads from 1 to {most}", "input", None
         )
-    states = model.hidden(torch.tensor([list(ids)], device=model.embedding.weight.device))[0]
+    states = model.hidden(torch.tensor([list(ids)], device=model.device))[0]
     return torch.nn.functional.normalize(states.float().mean(dim=0), dim=0)

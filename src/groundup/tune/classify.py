@@ -61,7 +61,7 @@ def next_tokens(
     """Mean cross-entropy in nats of each token of the texts given those before it in its text; 0 where no
     text has two."""
     head = language_model.head
-    is_embedding = head.weight is language_model.embedding.weight
+    is_embedding = language_model.head_is_embedding
     follows = torch.arange(1, ids.shape[1], device=ids.device) < lengths[:, None]
     if not follows.any():
         return hidden.new_zeros(())

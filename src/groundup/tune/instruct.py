@@ -72,7 +72,7 @@ def can_pack(config: ModelConfig) -> bool:
 def held_out_loss(model: GPT, rows: PackedRows, size: int, most_rows: int | None = None) -> float:
     """Mean −log p in nats of what is to be learned in `rows`, `size` of them at a time; with
     `most_rows`, of the first so many."""
-    was_training, device = model.training, model.embedding.weight.device
+    was_training, device = model.training, model.device
     model.eval()
     total = counted = 0.0
     for batch in _in_order(rows, size, most_rows):

@@ -82,7 +82,7 @@ def answer_log_probs(
     reference: `pairs.with_reference(answer_log_probs(model, pairs, 8))`."""
     was_training = model.training
     model.eval()
-    device = model.embedding.weight.device
+    device = model.device
     found = np.zeros(len(pairs.answers), np.float32)
     for numbers in _by_length(pairs, micro_batch):
         batch = on_device(pairs.batch(numbers), device)

@@ -110,7 +110,7 @@ class Rollouts:
         said = self._answers([exercise.prompt for exercise in asked], number)
         ids, weights = padded([exercise.prompt for exercise in asked], said)
         rewards = [exercise.mark(answer) for exercise, answer in zip(asked, said, strict=True)]
-        device = self.model.embedding.weight.device
+        device = self.model.device
         tensors = [torch.from_numpy(array).to(device) for array in (ids, weights)]
         old = token_log_probs(self.model, *tensors) if self.config.updates > 1 else None
         reference = self.reference(*tensors) if self.reference else None

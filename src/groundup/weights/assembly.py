@@ -103,10 +103,10 @@ def fill(model: Model, plan: list[Slot], source: Source, dtype: torch.dtype) -> 
 
     Raises `CorruptFileError` where tensors are missing, too many or of a wrong shape."""
     config, wanted = model.config, dict(model.named_parameters())
-    found = _match(plan, source)
+    found = match(plan, source)
     for slot in plan:
         shape = slot.layout.to_theirs([wanted[name] for name in slot.ours], config).shape
-        _check(found[slot.theirs], tuple(shape), source)
+        check(found[slot.theirs], tuple(shape), source)
     weights = {}
     for slot in plan:
         theirs = found[slot.theirs].read().to(dtype)
@@ -119,7 +119,7 @@ def fill(model: Model, plan: list[Slot], source: Source, dtype: torch.dtype) -> 
     return model.eval()
 
 
-def _match(plan: list[Slot], source: Source) -> dict[str, Stored]:
+def match(plan: list[Slot], source: Source) -> dict[str, Stored]:
     """For each slot its stored tensor; refuses missing and unknown ones."""
     named = {slot.theirs: source.named(slot.theirs) for slot in plan}
     known = set(named.values())
@@ -138,7 +138,8 @@ def _match(plan: list[Slot], source: Source) -> dict[str, Stored]:
     return {theirs: source.stored[name] for theirs, name in named.items()}
 
 
-def _check(tensor: Stored, shape: tuple[int, ...], source: Source) -> None:
+def check(tensor: Stored, shape: tuple[int, ...], source: Source) -> None:
+    """Refuses a stored tensor of another shape, or of a type that cannot be read."""
     if tensor.shape != shape:
         raise CorruptFileError(
             f"tensor {tensor.name!r} has shape {tensor.shape}, but the config asks for {shape}",

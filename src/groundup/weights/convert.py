@@ -20,6 +20,7 @@ from groundup.files import atomic_directory, atomic_path
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
+from groundup.model.quantized import dequantize
 from groundup.tokenizer.files import NAMES
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import find, load, read_config, write
@@ -82,6 +83,7 @@ def convert(
     kind = _kind(read_config(path), to)
     model, tokenizer = load(path)
     absorb(model)
+    dequantize(model)
     prompts = list(probes(tokenizer, model))
     wanted = logits(model, prompts)
     with _writing(out, to) as temporary:

@@ -17,7 +17,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights import gguf, huggingface, llama2c
+from groundup.weights import gguf, huggingface, llama2c, quantized
 from groundup.weights.adapters import load_adapter
 from groundup.weights.families import Family, family_for
 from groundup.weights.gguf_head import is_gguf
@@ -29,7 +29,8 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
 
     Where a family of Hugging Face's covers the configuration, in that family's layout, so that
     `transformers`, vLLM and llama.cpp load it; else as `model_type: groundup`. An adapter at work is
-    merged into what is written. Returns the `model_type`."""
+    merged into what is written. A model that is wholly in few bits stays so (`weights/quantized.py`).
+    Returns the `model_type`."""
     with atomic_directory(directory) as folder:
         return write(model, tokenizer, folder)
 
@@ -41,7 +42,8 @@ def write(model: GPT, tokenizer: Tokenizer, folder: Path) -> str:
     write_json(folder / "generation_config.json", begin | ends)
     tokenizer.save(folder)
     one_end = {"eos_token_id": tokenizer.end_of_text_id}
-    return huggingface.write_model(model, folder, begin | one_end)
+    writer = quantized.write_quantized if quantized.is_whole(model) else huggingface.write_model
+    return writer(model, folder, begin | one_end)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ KINDS = (
         lambda path: (path / "config.json").is_file(),
         lambda path: huggingface.read_config(path / "config.json")[0],
         Tokenizer.load,
-        huggingface.read_model,
+        lambda path, dtype: read_directory(path, dtype),
     ),
     Kind(
         lambda path: path.is_file() and (path.suffix == ".gguf" or is_gguf(path)),
@@ -234,6 +236,13 @@ def load_model(path: Path, dtype: torch.dtype = torch.float32) -> GPT:
 def _kind_of(path: Path) -> Kind:
     """The kind of a path that `find` gave, or of a directory that we wrote."""
     return _kind(path) or KINDS[0]
+
+
+def read_directory(path: Path, dtype: torch.dtype) -> GPT:
+    """The model of a model directory, in few bits or not."""
+    if quantized.is_quantized_directory(path):
+        return quantized.read_quantized(path, dtype)
+    return huggingface.read_model(path, dtype)
 
 
 def weights_checksum(path: Path) -> str:

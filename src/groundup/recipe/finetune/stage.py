@@ -20,7 +20,7 @@ from groundup.evaluate.sections import forgetting_result
 from groundup.files import atomic_file
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb, add_lora, count_parameters
-from groundup.model.quantized import quantize
+from groundup.model.quantized import is_quantized, quantize
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.classify import prepare_classify
 from groundup.recipe.finetune.general import general_panel
@@ -178,6 +178,11 @@ def prepare(
                 "add an adapter with --lora-rank 8, or leave the base at 32 bits",
             )  # fmt: skip
         quantize(model, config.base_bits)
+    if is_quantized(model) and not config.lora.rank:
+        raise InputError(
+            "a quantised model does not train", str(base(recipe, run)),
+            "add an adapter with --lora-rank 8, or tune the model that it was made from",
+        )  # fmt: skip
     if config.lora.rank:
         add_lora(model, config.lora)
     return PREPARE[config.kind](recipe, run, model, tokenizer)
