@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from groundup.cli.compress import KINDS as COMPRESSIONS
 from groundup.cli.finetune import KINDS
 from groundup.cli.main import VERBS
 
@@ -20,7 +21,12 @@ sys.exit(any(name in sys.modules for name in {HEAVY}))
 """
 
 
-@pytest.mark.parametrize("command", [*VERBS, *(f"finetune {kind}" for kind in KINDS)])
+SUB_VERBS = [
+    *(f"finetune {kind}" for kind in KINDS), *(f"compress {kind}" for kind in COMPRESSIONS)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [*VERBS, *SUB_VERBS])
 def test_help_is_light(command: str):
     words = [*command.split(), "--help"]
     result = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True)

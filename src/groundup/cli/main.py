@@ -25,6 +25,7 @@ VERBS = {
     "finetune": "give a model a job: labels, instructions, preferences, questions",
     "classify": "which label belongs to a text",
     "evaluate": "measure a model: texts, exams, labels, tasks, a judge",
+    "compress": "make a model smaller: prune it, or distil it into another",
     "generate": "continue a prompt",
     "chat": "talk to a model",
     "convert": "write a model for transformers or llama.cpp, and prove that it is the same",
