@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -54,6 +54,7 @@ def random_scores(draw: st.DrawFn) -> dict[str, Tensor]:
 
 
 @given(random_scores(), st.floats(0, 1, exclude_max=True))
+@settings(deadline=None)
 def test_exactly_the_asked_share_of_the_model_goes_and_it_is_the_lowest(scores, sparsity):
     masks = choose(scores, sparsity, "model")
     stay = torch.cat([mask.flatten() for mask in masks.values()])
@@ -64,6 +65,7 @@ def test_exactly_the_asked_share_of_the_model_goes_and_it_is_the_lowest(scores, 
 
 
 @given(random_scores(), st.floats(0, 1, exclude_max=True), st.sampled_from(["matrix", "row"]))
+@settings(deadline=None)
 def test_each_matrix_or_row_loses_exactly_its_share(scores, sparsity, within):
     for name, mask in choose(scores, sparsity, within).items():
         groups = mask.view(1, -1) if within == "matrix" else mask
@@ -75,6 +77,7 @@ def test_each_matrix_or_row_loses_exactly_its_share(scores, sparsity, within):
 
 
 @given(random_scores())
+@settings(deadline=None)
 def test_two_of_each_four_neighbours_stay(scores):
     for name, mask in choose(scores, 0.5, "2:4").items():
         fours, of = mask.view(-1, 4), scores[name].view(-1, 4)
@@ -83,6 +86,7 @@ def test_two_of_each_four_neighbours_stay(scores):
 
 
 @given(st.integers(0, 7), st.integers(0, 100))
+@settings(deadline=None)
 def test_the_lowest_are_those_that_sorting_finds(count, seed):
     scores = torch.rand(3, 7, generator=torch.Generator().manual_seed(seed))
     found = lowest(scores, count)

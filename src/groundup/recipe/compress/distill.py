@@ -63,6 +63,7 @@ def distill_model(request: DistillRequest, watcher: Watcher) -> dict[str, Any]:
     read. Raises `InputError` for what does not fit, and `StoppedError` when the training is stopped."""
     check_weights(request.train)
     source, place = find(request.teacher), Place(request.out)
+    of_text = fingerprint(request.data)
     with place.taken(request.resume):
         teacher, tokenizer = load(source)
         absorb(teacher)
@@ -73,7 +74,8 @@ def distill_model(request: DistillRequest, watcher: Watcher) -> dict[str, Any]:
         length = window_length(student.model, text, teacher.config.context_length)
         watcher.stage("distill", "Learning from what a larger model finds likely, token by token.")
         of_teacher = score(teacher, text, length)
-        run, figures = _train(request, student, teacher, text, length, source, watcher)
+        origins = {"teacher": weights_checksum(source), "text": of_text}
+        run, figures = _train(request, student, teacher, text, length, origins, watcher)
         drop_projection(student.model)
         place.put(student.model, tokenizer)
     return {
@@ -117,16 +119,11 @@ def _preset(request: DistillRequest, teacher: ModelConfig) -> ModelConfig:
 
 def _train(
     request: DistillRequest, student: Student, teacher: GPT, text: GeneralText, length: int,
-    source: Path, watcher: Watcher,
+    origins: dict[str, str], watcher: Watcher,
 ) -> tuple[Run, dict[str, Any]]:  # fmt: skip
     if request.config.hidden_weight:
         add_projection(student.model, teacher)
-    decisive = {
-        "teacher": weights_checksum(source),
-        "student": student.origin,
-        "distill": request.config.model_dump(),
-        "text": fingerprint(request.data),
-    }
+    decisive = origins | {"student": student.origin, "distill": request.config.model_dump()}
     return train_on(
         text, length, student.model, distillation(teacher, request.config), request.train, decisive,
         Place(request.out), watcher, student.hooks,

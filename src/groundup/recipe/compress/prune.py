@@ -47,6 +47,7 @@ def prune_model(request: PruneRequest, watcher: Watcher) -> dict[str, Any]:
     read. Raises `InputError` for what does not fit, and `StoppedError` when the training is stopped."""
     check_weights(request.train)
     source, place = find(request.source), Place(request.out)
+    decisive = _decisive(request, source)
     with place.taken(request.resume):
         model, tokenizer = load(source)
         absorb(model)
@@ -61,7 +62,7 @@ def prune_model(request: PruneRequest, watcher: Watcher) -> dict[str, Any]:
             "bits_per_byte_pruned": texts.bits_per_byte(pruned.model),
         }  # fmt: skip
         if request.recover:
-            figures |= _recover(request, pruned, texts, source, watcher)
+            figures |= _recover(request, pruned, texts, decisive, watcher)
         smaller = as_stored(pruned.model, source)
         figures["bits_per_byte_after"] = texts.bits_per_byte(smaller.float())
         place.put(as_stored(smaller, source), tokenizer)
@@ -90,18 +91,22 @@ class _Texts:
         return found and found.bits_per_byte
 
 
+def _decisive(request: PruneRequest, source: Path) -> dict[str, Any]:
+    """All that decides the weights, beside the settings of the training."""
+    return {
+        "model": weights_checksum(source),
+        "prune": request.config.model_dump(),
+        "calibration": fingerprint(request.calibration) if request.calibration else None,
+        "text": fingerprint(request.recover) if request.recover else None,
+    }
+
+
 def _recover(
-    request: PruneRequest, pruned: Pruned, texts: _Texts, source: Path, watcher: Watcher
+    request: PruneRequest, pruned: Pruned, texts: _Texts, decisive: dict[str, Any], watcher: Watcher
 ) -> dict[str, Any]:
     """Train what is left to make up for what went."""
     assert texts.use is not None
     watcher.stage("recover", "Letting what is left make up for what went.")
-    decisive = {
-        "model": weights_checksum(source),
-        "prune": request.config.model_dump(),
-        "calibration": fingerprint(request.calibration) if request.calibration else None,
-        "text": fingerprint(request.recover),
-    }
     hooks = (keep_zeros(pruned.masks),) if pruned.masks else ()
     run, _ = train_on(
         texts.use, texts.length, pruned.model, next_token, request.train, decisive,
