@@ -25,7 +25,7 @@ VERBS = {
     "finetune": "give a model a job: labels, instructions, preferences, questions",
     "classify": "which label belongs to a text",
     "evaluate": "measure a model: texts, exams, labels, tasks, a judge",
-    "compress": "make a model smaller",
+    "compress": "make a model smaller: quantise it, prune it, distil it into another",
     "generate": "continue a prompt",
     "chat": "talk to a model",
     "serve": "a model at work, for OpenAI's clients",

@@ -1,9 +1,11 @@
-"""Weights in, smaller weights out.
+"""A model in, a smaller or cheaper one out.
 
-In: a model directory (or whatever `groundup.load` takes), and text to calibrate on. Out: a model directory
-that loads wherever ours do, and what it costs: bytes and bits per byte before and after.
+In few bits: `groundup.model.quantized` (what a matrix in few bits is, and how it is multiplied), `rounding.py`
+(GPTQ: rounding that corrects its own errors), `calibration.py` (the text: one part to round by, the other to
+measure on), `quantize.py` (a whole model: rounded in one pass, written, measured).
 
-Read in this order: `groundup.model.quantized` (what a matrix in few bits is, and how it is multiplied),
-`rounding.py` (GPTQ: rounding that corrects its own errors), `calibration.py` (the text: one part to round
-by, the other to measure on), `quantize.py` (a whole model: rounded in one pass, written, measured).
+With fewer weights: `masks.py` (weights that become zero), `structured.py` (heads, columns and layers that
+go), `prune.py` (all patterns by their names), `recover.py` (training that keeps zeros zero), `distill.py` (a
+student that learns from a teacher's probabilities). Settings are in `config.py`. Nothing here runs a loop:
+what is trained is trained by `groundup.train`.
 """

@@ -1,0 +1,178 @@
+"""Distillation: a small model learns from what a large one finds likely (Hinton et al. 2015).
+
+A text says of each place which token came; a teacher says how likely every token was. That is an
+objective like any other: the divergence between two distributions, mixed with the ordinary loss. As in
+`model/loss.py` both heads are taken a few hundred positions at a time with the gradients computed on the
+way, so that neither model's logits are ever held whole.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.compress.config import DistillConfig
+from groundup.errors import InputError
+from groundup.model.gpt import GPT, Head
+from groundup.model.linear import Linear, linear
+from groundup.model.loss import CHUNK_LOGITS, LEAST_CHUNK, softcap
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.train.objectives import Objective
+
+PROJECTION = "to_teacher"
+Divergence = tuple[Float[Tensor, ""], Float[Tensor, "positions vocab"]]
+
+
+def distillation(teacher: GPT, config: DistillConfig) -> Objective:
+    """The objective of a student of `teacher`: next-token loss and divergence in their shares, and what
+    the model itself asks for. With a `hidden_weight`, the student must have been given
+    `add_projection`."""
+    teacher.requires_grad_(False).eval()
+
+    def objective(
+        model: GPT, ids: Int[Tensor, "batch window"]
+    ) -> tuple[Float[Tensor, ""], Mapping[str, Float[Tensor, ""]]]:
+        teacher.to(ids.device)
+        with torch.no_grad():
+            known = teacher.hidden(ids[:, :-1]).flatten(0, 1)
+        hidden = model.hidden(ids[:, :-1]).flatten(0, 1)
+        loss, figures = distillation_loss(
+            hidden, model.head, known, teacher.head, ids[:, 1:].flatten(), config
+        )
+        if config.hidden_weight:
+            distance = hidden_distance(model.get_submodule(PROJECTION)(hidden), known)
+            loss = loss + config.hidden_weight * distance
+            figures |= {"hidden_distance": distance.detach()}
+        return loss + model.auxiliary_loss(), figures
+
+    return objective
+
+
+def distillation_loss(
+    hidden: Float[Tensor, "positions d_student"],
+    head: Head,
+    known: Float[Tensor, "positions d_teacher"],
+    teacher_head: Head,
+    targets: Int[Tensor, " positions"],
+    config: DistillConfig,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """(1 − share) · cross-entropy + share · temperature² · divergence, in mean nats per position, and the
+    two by themselves. The temperature's square makes the gradient as large at any temperature (Hinton et
+    al. 2015, section 2)."""
+    loss, label, teacher = _LinearDistillation.apply(
+        hidden, head.weight, head.softcap, known, teacher_head.weight, teacher_head.softcap, targets,
+        config,
+    )  # fmt: skip
+    return loss, {"label_loss": label, "teacher_divergence": teacher}
+
+
+def forward_kl(
+    log_q: Float[Tensor, "positions vocab"], log_p: Float[Tensor, "positions vocab"]
+) -> Divergence:
+    """Σ p (log p − log q), p the teacher's, and its gradient in the logits of q: q − p."""
+    p = log_p.exp()
+    return (p * (log_p - log_q)).sum(), log_q.exp() - p
+
+
+def reverse_kl(
+    log_q: Float[Tensor, "positions vocab"], log_p: Float[Tensor, "positions vocab"]
+) -> Divergence:
+    """Σ q (log q − log p), and its gradient: q (log q − log p − its mean under q)."""
+    q, ratio = log_q.exp(), log_q - log_p
+    means = (q * ratio).sum(-1, keepdim=True)
+    return means.sum(), q * (ratio - means)
+
+
+DIVERGENCES = {"forward": forward_kl, "reverse": reverse_kl}
+
+
+class _LinearDistillation(torch.autograd.Function):
+    """The loss of `distillation_loss`, chunk by chunk, with its gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, cap: float | None, known: Tensor,
+        teacher_head: Tensor, teacher_cap: float | None, targets: Tensor, config: DistillConfig,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        label, teacher = hidden.new_zeros(()), hidden.new_zeros(())
+        hidden_gradient = torch.empty_like(hidden)
+        head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
+        chunk = max(LEAST_CHUNK, CHUNK_LOGITS // max(len(head), len(teacher_head)))
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            logits = softcap(linear(hidden[part], head), cap)
+            theirs = softcap(linear(known[part], teacher_head), teacher_cap)
+            losses, gradient = _chunk_loss(logits, theirs, targets[part, None], config)
+            label += losses[0] / len(hidden)
+            teacher += losses[1] / len(hidden)
+            gradient /= len(hidden)
+            if cap is not None:  # the slope of the bend
+                gradient *= 1 - (logits / cap).square()
+            torch.mm(gradient, head, out=hidden_gradient[part])
+            if head_gradient is not None:
+                head_gradient.addmm_(gradient.T, hidden[part])
+        ctx.save_for_backward(hidden_gradient, head_gradient)
+        ctx.mark_non_differentiable(label, teacher)
+        share = config.teacher_share
+        return (1 - share) * label + share * teacher, label, teacher
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_gradient, head_gradient = ctx.saved_tensors
+        head_gradient = None if head_gradient is None else head_gradient * gradients[0]
+        return hidden_gradient * gradients[0], head_gradient, *[None] * 6
+
+
+def _chunk_loss(
+    logits: Float[Tensor, "chunk vocab"],
+    theirs: Float[Tensor, "chunk teacher_vocab"],
+    targets: Int[Tensor, "chunk 1"],
+    config: DistillConfig,
+) -> tuple[tuple[Tensor, Tensor], Float[Tensor, "chunk vocab"]]:
+    """The sums of both losses, and the gradient of their mixture in the student's logits. Ids that only
+    one model has are padding of its table, which no text has: the divergence leaves them out."""
+    share, temperature = config.teacher_share, config.temperature
+    log_p = logits.log_softmax(-1)
+    label = -log_p.gather(1, targets).sum()
+    gradient = log_p.exp_()
+    gradient.scatter_add_(1, targets, gradient.new_full(targets.shape, -1.0))
+    gradient *= 1 - share
+    both = min(logits.shape[1], theirs.shape[1])
+    tempered = [(part[:, :both] / temperature).log_softmax(-1) for part in (logits, theirs)]
+    divergence, slope = DIVERGENCES[config.divergence](*tempered)
+    gradient[:, :both] += share * temperature * slope
+    return (label, temperature**2 * divergence), gradient
+
+
+def hidden_distance(
+    projected: Float[Tensor, "positions d_teacher"], known: Float[Tensor, "positions d_teacher"]
+) -> Float[Tensor, ""]:
+    """‖projected − known‖² / ‖known‖²: 0 where they agree, 1 for a projection to nothing."""
+    return (projected - known).square().sum() / known.square().sum()
+
+
+def add_projection(student: GPT, teacher: GPT) -> None:
+    """Give the student the matrix that takes its hidden states to the teacher's width. It is trained and
+    checkpointed as a part of the student; `drop_projection` takes it away before the student is saved."""
+    student.add_module(
+        PROJECTION, Linear(student.config.d_model, teacher.config.d_model, bias=False)
+    )
+
+
+def drop_projection(student: GPT) -> None:
+    """Take the matrix of `add_projection` away, if there is one."""
+    if hasattr(student, PROJECTION):
+        delattr(student, PROJECTION)
+
+
+def check_same_tokenizer(teacher: Tokenizer, student: Tokenizer) -> None:
+    """Raises `InputError` where the two read the same text as other ids: their probabilities would be of
+    different things."""
+    if teacher.fingerprint != student.fingerprint:
+        raise InputError(
+            f"teacher ({teacher.vocab_size} ids) and student ({student.vocab_size} ids) have different "
+            "tokenizers, so their probabilities are of different tokens",
+            "--student", "name a preset, or a model with the teacher's tokenizer",
+        )  # fmt: skip

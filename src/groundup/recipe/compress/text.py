@@ -1,0 +1,38 @@
+"""The text of a compression: some to choose and train by, and some, kept aside, to measure on."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from groundup.data.windows import WindowConfig, Windows, evaluation_windows
+from groundup.evaluate.language import LanguageScore, score_language
+from groundup.model.gpt import GPT
+from groundup.recipe.finetune.general import GeneralText
+
+# What goes is chosen by so many batches of windows: Wanda's paper has 128 windows in all (section 4.5).
+CALIBRATION_BATCHES = 32
+CALIBRATION_WINDOWS = 4
+# Published models look at thousands of tokens, which a short training need not pay for.
+MOST_WINDOW = 512
+
+
+def window_length(model: GPT, text: GeneralText, most: int = MOST_WINDOW) -> int:
+    """How many tokens are looked at together: no more than the model can see or the text has."""
+    return max(1, min(model.config.context_length, most, len(text.train) - 1))
+
+
+def calibration(text: GeneralText, length: int) -> list[Int[Tensor, "batch window"]]:
+    """Windows to choose by, from all over the text."""
+    windows = Windows(text.train, length, WindowConfig())
+    count = min(CALIBRATION_BATCHES, -(-len(windows.starts) // CALIBRATION_WINDOWS))
+    return [torch.from_numpy(windows.batch(n, CALIBRATION_WINDOWS)) for n in range(count)]
+
+
+def score(
+    model: GPT, text: GeneralText, length: int, most_tokens: int | None = None
+) -> LanguageScore | None:
+    """How well the model predicts the part that was kept aside; None where that is nothing."""
+    if len(text.validation) < 2:
+        return None
+    windows = evaluation_windows(text.validation, length, most_tokens)
+    return score_language(model, windows, text.validation.bytes_per_token)
