@@ -6,7 +6,7 @@ each layer would say already (the logit lens, nostalgebraist 2020), and where ea
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -115,7 +115,7 @@ def attention_map(model: GPT, ids: Sequence[int], layer: int) -> Float[Tensor, "
     if not attends(model, layer):
         message = f"layer {layer} has a memory of fixed size in place of attention"
         raise InputError(message, "layer", "look at another layer")
-    attention = model.blocks[layer].attention
+    attention: Any = model.blocks[layer].attention
     kernel, maps = attention.attend, []
 
     def watched(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:

@@ -1,7 +1,7 @@
 // What the page says, in two languages. Elements name what they say: data-say (text), data-say-label,
 // data-say-placeholder.
 
-const words = {
+export const words = {
   en: {
     other: "中文", chat: "Chat", inside: "Look inside", conversation: "Conversation",
     message: "Message", write: "Write a message. Enter sends, Shift+Enter begins a new line.",
