@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from groundup.serve.errors import ApiError, response
 from groundup.serve.metrics import Metrics
 
-OPEN_PATHS = {"/health", "/ready", "/metrics"}
+OPEN_PATHS = {"/health", "/ready", "/metrics", "/"}
+OPEN_FOLDER = "/page/"
 
 
 class Access:
@@ -44,7 +45,7 @@ class Access:
     def _refusal(self, scope: Scope) -> ApiError | None:
         """Why a request is turned away, if its headers say enough for that."""
         headers = dict(scope["headers"])
-        if self.api_key and scope["path"] not in OPEN_PATHS:
+        if self.api_key and not _is_open(scope["path"]):
             given = headers.get(b"authorization", b"")
             # Compared in constant time, so that nobody can guess it letter by letter.
             if not hmac.compare_digest(given, f"Bearer {self.api_key}".encode()):
@@ -88,3 +89,8 @@ class Access:
             "seconds": round(seconds, 4), "client": (scope.get("client") or [None])[0],
         }  # fmt: skip
         print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+def _is_open(path: str) -> bool:
+    """Whether a path says nothing of the model, so that it needs no key: the page, which asks for it."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)

@@ -1,7 +1,8 @@
 """The server: OpenAI's paths over one model.
 
 What a request asks for is checked (`openai.py`), asked of the model in its thread (`worker.py`), and
-answered whole or as a stream (`answering.py`).
+answered whole or as a stream (`answering.py`). Beside them are a web page (`page.py`) and what it asks
+for to look inside the model (`inside.py`).
 """
 
 import asyncio
@@ -17,13 +18,13 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from groundup.evaluate.prediction import predict
 from groundup.generation.serving import BatchEngine
-from groundup.serve import forms, openai
+from groundup.serve import forms, inside, openai, page
 from groundup.serve.access import Access
 from groundup.serve.answering import Choice, choices, together
 from groundup.serve.config import ServeConfig
 from groundup.serve.errors import ApiError, as_api_error, error_body, handle_errors
 from groundup.serve.metrics import Metrics
-from groundup.serve.served import Served, embed
+from groundup.serve.served import Served, check_name, embed, language_model
 from groundup.serve.worker import Worker
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ def create_app(served: Served, config: ServeConfig) -> FastAPI:
     app.state.served, app.state.config, app.state.metrics = served, config, metrics
     app.state.is_ready = False
     app.include_router(router)
+    app.include_router(page.router)
     app.add_middleware(
         Access, api_key=config.api_key, most_bytes=config.max_request_bytes, metrics=metrics
     )
@@ -58,6 +60,7 @@ def create_app(served: Served, config: ServeConfig) -> FastAPI:
 
 
 router = APIRouter()
+router.include_router(inside.router)
 
 
 @router.get("/health")
@@ -89,14 +92,14 @@ async def models(request: Request) -> dict[str, Any]:
 async def model(request: Request, name: str) -> dict[str, Any]:
     """The one model there is, if it is this one."""
     served = request.app.state.served
-    _check_name(served, name)
+    check_name(served, name)
     return _model(served)
 
 
 @router.post("/v1/chat/completions")
 async def chat_completions(request: Request, body: openai.ChatRequest) -> Response:
     """The next turn of a conversation."""
-    served = _language_model(request, body.model)
+    served = language_model(request, body.model)
     if not served.tokenizer.knows_turns:
         raise ApiError(400, "this model knows no turns: use /v1/completions", "messages")
     messages = [message.plain() for message in body.messages]
@@ -110,7 +113,7 @@ async def chat_completions(request: Request, body: openai.ChatRequest) -> Respon
 @router.post("/v1/completions")
 async def completions(request: Request, body: openai.CompletionRequest) -> Response:
     """What follows a text."""
-    served = _language_model(request, body.model)
+    served = language_model(request, body.model)
     prompts = await asyncio.to_thread(_prompts, served, body)
     asked = _ask(request, body, prompts, body.top, "prompt")
     return await _answer(request, body, forms.TextForm(body, served), asked)
@@ -119,7 +122,7 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
 @router.post("/v1/embeddings")
 async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[str, Any]:
     """Texts as directions: of texts that mean the like, they are alike."""
-    served, worker = _language_model(request, body.model), request.app.state.worker
+    served, worker = language_model(request, body.model), request.app.state.worker
     texts = [body.input] if isinstance(body.input, str) else body.input
     rows, tokens = [], 0
     for number, text in enumerate(texts):
@@ -136,7 +139,7 @@ async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[st
 async def classify(request: Request, body: openai.ClassifyRequest) -> dict[str, Any]:
     """Which label belongs to each text."""
     served: Served = request.app.state.served
-    _check_name(served, body.model)
+    check_name(served, body.model)
     if not served.is_classifier:
         raise ApiError(400, "this is a language model: it has no labels to give", "model")
     texts = [body.input] if isinstance(body.input, str) else body.input
@@ -158,20 +161,6 @@ def _model(served: Served) -> dict[str, Any]:
         "id": served.name, "object": "model", "created": 0, "owned_by": "groundup",
         "max_model_len": served.model.config.context_length,
     }  # fmt: skip
-
-
-def _check_name(served: Served, name: str) -> None:
-    if name not in ("", served.name):
-        message = f"there is no model {name!r}: this server has {served.name!r}"
-        raise ApiError(404, message, "model", "model_not_found")
-
-
-def _language_model(request: Request, name: str) -> Served:
-    served = request.app.state.served
-    _check_name(served, name)
-    if served.is_classifier:
-        raise ApiError(400, "this model gives labels: use /v1/classify", "model")
-    return served
 
 
 def _prompts(served: Served, body: openai.CompletionRequest) -> list[list[int]]:

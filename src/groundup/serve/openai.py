@@ -176,9 +176,10 @@ class ClassifyRequest(Body):
 
 def fields_of(body: Any) -> list[str]:
     """The names of the fields that a body like this may have."""
-    kinds = (ChatRequest, CompletionRequest, EmbeddingRequest, ClassifyRequest)
-    known = [kind.model_fields for kind in kinds]
-    return sorted({name for fields in known for name in fields})
+    kinds = [Body]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return sorted({name for kind in kinds for name in kind.model_fields})
 
 
 def new_id(prefix: str) -> str:

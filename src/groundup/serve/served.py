@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from fastapi import Request
 from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import InputError
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
+from groundup.serve.errors import ApiError
 from groundup.tokenizer.files import read_json
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.classifier import load_classifier
@@ -50,6 +52,22 @@ def _name(source: str) -> str:
     if path.name == "model" and len(path.parts) > 2:
         return path.parts[-3]
     return source if not path.exists() else path.stem if path.is_file() else path.name
+
+
+def check_name(served: Served, name: str) -> None:
+    """Raises `ApiError` if a request names another model than the one that is served."""
+    if name not in ("", served.name):
+        message = f"there is no model {name!r}: this server has {served.name!r}"
+        raise ApiError(404, message, "model", "model_not_found")
+
+
+def language_model(request: Request, name: str) -> Served:
+    """What is served, if it is a language model of this name (or none is asked for)."""
+    served: Served = request.app.state.served
+    check_name(served, name)
+    if served.is_classifier:
+        raise ApiError(400, "this model gives labels: use /v1/classify", "model")
+    return served
 
 
 @torch.inference_mode()

@@ -1,0 +1,50 @@
+// The page's frame: language, tabs, and what the server says of its model.
+
+import { ask } from "./api.js";
+import { startChat } from "./chat.js";
+import { startInside } from "./inside.js";
+import { say, switchLanguage, useLanguage } from "./words.js";
+
+const tabs = [...document.querySelectorAll("[role=tab]")];
+
+function choose(tab) {
+  for (const other of tabs) {
+    const isChosen = other === tab;
+    other.setAttribute("aria-selected", isChosen);
+    other.tabIndex = isChosen ? 0 : -1;
+    document.getElementById(other.getAttribute("aria-controls")).hidden = !isChosen;
+  }
+  history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+}
+
+function move(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by) return;
+  const next = tabs[(tabs.indexOf(event.target) + by + tabs.length) % tabs.length];
+  choose(next);
+  next.focus();
+}
+
+function complain(error) {
+  const place = document.getElementById("problem");
+  place.textContent = error.message;
+  place.hidden = false;
+}
+
+async function start() {
+  useLanguage();
+  document.getElementById("language").addEventListener("click", switchLanguage);
+  for (const tab of tabs) {
+    tab.addEventListener("click", () => choose(tab));
+    tab.addEventListener("keydown", move);
+  }
+  choose(tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash) || tabs[0]);
+  const served = await ask("v1/inside");
+  document.getElementById("model").textContent = served.model;
+  document.title = `${served.model} – groundup`;
+  if (served.is_classifier) throw new Error(say("classifier"));
+  startChat(served);
+  startInside(served);
+}
+
+start().catch(complain);
