@@ -2,7 +2,7 @@
 them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
@@ -39,7 +39,7 @@ class Choice:
     tokens: int = 0
     """How many the model has made, the one that ends the answer included."""
 
-    async def pieces(self, is_chat: bool) -> AsyncIterator[Piece]:
+    async def pieces(self, is_chat: bool) -> AsyncGenerator[Piece, None]:
         """The text as it comes. The space that a template puts before an answer is none of its text."""
         begun = not is_chat
         try:

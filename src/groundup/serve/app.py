@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from groundup.evaluate.prediction import predict
 from groundup.generation.serving import BatchEngine
+from groundup.model.classifier import Classifier
 from groundup.serve import forms, inside, openai, page
 from groundup.serve.access import Access
 from groundup.serve.answering import Choice, choices, together
@@ -140,14 +141,13 @@ async def classify(request: Request, body: openai.ClassifyRequest) -> dict[str, 
     """Which label belongs to each text."""
     served: Served = request.app.state.served
     check_name(served, body.model)
-    if not served.is_classifier:
+    classifier = served.model
+    if not isinstance(classifier, Classifier):
         raise ApiError(400, "this is a language model: it has no labels to give", "model")
     texts = [body.input] if isinstance(body.input, str) else body.input
     if empty := [number for number, text in enumerate(texts) if not text.strip()]:
         raise ApiError(400, f"text {empty[0]} is empty", "input")
-    found = await request.app.state.worker.run(
-        lambda: predict(served.model, served.tokenizer, texts)
-    )
+    found = await request.app.state.worker.run(lambda: predict(classifier, served.tokenizer, texts))
     data = [
         {"index": number, "label": served.labels[int(row.argmax())],
          "probs": dict(zip(served.labels, row.tolist(), strict=True))}

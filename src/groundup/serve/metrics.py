@@ -14,21 +14,26 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        of = {"registry": self.registry}
-        self.requests = Counter("groundup_requests", "Requests answered", ["path", "status"], **of)
-        self.prompt_tokens = Counter("groundup_prompt_tokens", "Tokens of prompts", **of)
-        self.tokens = Counter("groundup_generated_tokens", "Tokens that were made", **of)
+        self.requests = Counter(
+            "groundup_requests", "Requests answered", ["path", "status"], registry=self.registry
+        )
+        self.prompt_tokens = Counter(
+            "groundup_prompt_tokens", "Tokens of prompts", registry=self.registry
+        )
+        self.tokens = Counter(
+            "groundup_generated_tokens", "Tokens that were made", registry=self.registry
+        )
         self.first_token = Histogram(
             "groundup_time_to_first_token_seconds", "From the request to its first token",
-            buckets=TIMES, **of,
+            buckets=TIMES, registry=self.registry
         )  # fmt: skip
         self.between_tokens = Histogram(
             "groundup_time_per_token_seconds", "From one token of an answer to the next",
-            buckets=TIMES, **of,
+            buckets=TIMES, registry=self.registry
         )  # fmt: skip
         self.seconds = Histogram(
             "groundup_request_seconds", "From a request to the end of its answer", ["path"],
-            buckets=TIMES, **of,
+            buckets=TIMES, registry=self.registry
         )  # fmt: skip
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
