@@ -58,7 +58,8 @@ function line(token, number) {
   const name = cell("th", named(token));
   name.title = `id ${token.id}`;
   const told = cut && chances[0] > 0 ? `${say("cutBy")} ${say(cut.name)}` : percent(left);
-  const made = row([name, bars(chances[0], left, largest()), cell("td", percent(chances[0])), cell("td", told)]);
+  const drawn = bars(chances[0], left, largest());
+  const made = row([name, drawn, cell("td", percent(chances[0])), cell("td", told)]);
   if (left === 0) made.className = "cut";
   return made;
 }
