@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.serve.conftest import KEY, Server, directory, serving  # noqa: F401
 
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
 from groundup.tokenizer.chat import CHAT_SPECIAL_TOKENS
 from groundup.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
 from groundup.weights.directory import save
+from tests.serve.conftest import KEY, Server, directory, serving  # noqa: F401
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -114,7 +114,7 @@ def open_page(browser, tmp_path: Path, request) -> Iterator[Callable]:
     pictures = Path(os.environ.get("GROUNDUP_SCREENSHOTS", tmp_path))
     pictures.mkdir(parents=True, exist_ok=True)
     for number, watched in enumerate(opened):
-        name = request.node.name.replace("/", "-")
+        name = f"{request.module.__name__.rpartition('.')[2]}-{request.node.name}"
         watched.page.screenshot(path=pictures / f"{name}-{number}.png", full_page=True)
         watched.page.context.close()
     for watched in opened:

@@ -1,11 +1,11 @@
 """The tab "Look inside", in a browser: its numbers are the library's."""
 
 import pytest
-from tests.browser.conftest import playwright
 
 from groundup.evaluate import inside
 from groundup.generation.sampling import SamplingConfig
 from groundup.weights.directory import load
+from tests.browser.conftest import playwright
 
 expect = playwright.expect
 TEXT = "Mia 小明鑫.\n<|end|>"
@@ -107,8 +107,8 @@ def test_the_lens_stands_at_the_chosen_place(page, loaded):
 
 def test_attention_is_read_by_keyboard_and_is_the_library_s(page, loaded):
     model, _, ids = loaded
-    page.get_by_label("Layer").select_option("1")
-    page.get_by_label("Head").select_option("2")
+    page.locator("#layer").select_option("1")
+    page.locator("#head").select_option("2")
     weights = inside.attention_map(model, ids, 1)[2]
     readout, last = page.locator("#looks"), len(ids) - 1
     best = int(weights[last].argmax())
@@ -117,9 +117,9 @@ def test_attention_is_read_by_keyboard_and_is_the_library_s(page, loaded):
     page.locator("#map").focus()
     for _ in range(last):
         page.keyboard.press("ArrowLeft")
-    expect(readout).to_contain_text(f"takes {weights[last, 0]:.4f} from M (0)")
+    expect(readout).to_contain_text(f"takes {weights[last, 0]:.4f} from Mia (0)")
     page.keyboard.press("ArrowUp")
-    expect(readout).to_contain_text(f"({last - 1}) takes {weights[last - 1, 0]:.4f} from M (0)")
+    expect(readout).to_contain_text(f"({last - 1}) takes {weights[last - 1, 0]:.4f} from Mia (0)")
     side = 512 // len(ids)
     alpha = page.evaluate(
         """([x, y]) => document.getElementById("map").getContext("2d")

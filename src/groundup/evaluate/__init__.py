@@ -7,6 +7,7 @@ perplexity, bits per byte of a text); `exam.py` over `exam_file.py` (questions f
 `harness.py` (published tasks); `questions.py` (the sample world's, with exact answers); `prediction.py`
 and `classification.py` (labels of texts, beside simple classifiers). Answers that somebody judges:
 `cases.py`, `answers.py`, `judge.py` over `endpoint.py` and `kept.py`, `verdicts.py`, `ranking.py`,
-`vote_page.py`. What a model recites: `memorisation.py`. What is told of all that: `results.py`,
+`vote_page.py`. What a model recites: `memorisation.py`. What goes on
+inside it: `inside.py`. What is told of all that: `results.py`,
 `sections.py`, `judge_results.py`, `report.py`. Nothing here trains.
 """

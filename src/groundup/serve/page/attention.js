@@ -46,10 +46,11 @@ function refuse(why) {
 }
 
 async function load(signal) {
-  const asked = { text: place.text, layer: Number(element("layer").value), head: Number(element("head").value) };
+  const [layer, head] = ["layer", "head"].map((id) => Number(element(id).value));
+  const asked = { text: place.text, layer, head };
   const answer = await ask("v1/inside/attention", asked, signal);
-  if (asked.text !== place.text || String(asked.layer) !== element("layer").value
-    || String(asked.head) !== element("head").value) return;
+  const isStill = String([layer, head]) === String([element("layer").value, element("head").value]);
+  if (!isStill || asked.text !== place.text) return; // something else is wanted by now
   ({ weights } = answer);
   element("map").hidden = false;
   element("no-map").textContent = "";

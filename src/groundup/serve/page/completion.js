@@ -43,7 +43,8 @@ async function goOn() {
   begin = start;
   field.readOnly = true;
   hello();
-  const { text, note, problem } = await stream("v1/completions", { ...settings.read(), prompt: start }, (so) => {
+  const body = { ...settings.read(), prompt: start };
+  const { text, note, problem } = await stream("v1/completions", body, (so) => {
     if (begin !== start) return;
     field.value = start + so;
     field.scrollTop = field.scrollHeight;

@@ -96,7 +96,8 @@ function surprising(piece) {
   const sum = known.reduce((total, each) => total + each, 0);
   place.style.setProperty("--heat", `${Math.min(sum / HOT, 1) * 100}%`);
   place.append(small(known.length ? sum.toFixed(2) : "–"));
-  place.title = bits.map((each) => (each === null ? say("nothingBefore") : say("bits", each.toFixed(3)))).join(" + ");
+  const told = (each) => (each === null ? say("nothingBefore") : say("bits", each.toFixed(3)));
+  place.title = bits.map(told).join(" + ");
   return place;
 }
 
@@ -111,9 +112,20 @@ function described(piece) {
   return say("chosen", visible(piece.text), last(piece), ids);
 }
 
-// White space as something to see.
+// White space and control characters as something to see.
 export function visible(text) {
-  return text === "" ? "∅" : text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+  if (text === "") return "∅";
+  const shown = text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+  return shown.replace(/[\x00-\x1f\x7f]/g, (control) => hexadecimal([control.charCodeAt(0)]));
+}
+
+// A token as its text, or as its bytes where they are no whole characters.
+export function named({ text, bytes }) {
+  return text.includes("\ufffd") ? hexadecimal(bytes) : visible(text);
+}
+
+function hexadecimal(bytes) {
+  return `‹${bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}›`;
 }
 
 function choose(number) {

@@ -1,7 +1,7 @@
 // The logit lens: for each layer, what the model would say at the chosen place.
 
 import { ask } from "./api.js";
-import { visible } from "./inside.js";
+import { named } from "./inside.js";
 import { percent } from "./next.js";
 import { say } from "./words.js";
 
@@ -30,14 +30,14 @@ function stage({ layer, tokens }) {
   return row;
 }
 
-function likely({ text, id, probability }) {
+function likely(token) {
   const place = document.createElement("span");
   place.className = "piece";
-  place.style.setProperty("--sure", `${probability * 100}%`);
-  place.textContent = visible(text);
-  place.title = `id ${id}`;
+  place.style.setProperty("--sure", `${token.probability * 100}%`);
+  place.textContent = named(token);
+  place.title = `id ${token.id}`;
   const chance = document.createElement("small");
-  chance.textContent = percent(probability);
+  chance.textContent = percent(token.probability);
   place.append(chance);
   return place;
 }

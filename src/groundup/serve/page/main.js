@@ -45,6 +45,7 @@ async function start() {
   if (served.is_classifier) throw new Error(say("classifier"));
   startChat(served);
   startInside(served);
+  document.querySelector("main").hidden = false; // not before: what is kept would fall on what is typed
 }
 
 start().catch(complain);

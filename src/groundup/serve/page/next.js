@@ -1,7 +1,7 @@
 // What comes next: the likeliest tokens, and what temperature, top-k, top-p and min-p leave of them.
 
 import { ask } from "./api.js";
-import { visible } from "./inside.js";
+import { named } from "./inside.js";
 import { sliders } from "./sliders.js";
 import { say } from "./words.js";
 
@@ -55,21 +55,27 @@ function line(token, number) {
   const chances = found.steps.map((step) => step.probabilities[number]);
   const left = chances.at(-1);
   const cut = found.steps.find((step) => step.probabilities[number] === 0);
-  const name = cell("th", visible(token.text));
+  const name = cell("th", named(token));
   name.title = `id ${token.id}`;
   const told = cut && chances[0] > 0 ? `${say("cutBy")} ${say(cut.name)}` : percent(left);
-  const made = row([name, bars(chances[0], left), cell("td", percent(chances[0])), cell("td", told)]);
+  const drawn = bars(chances[0], left, largest());
+  const made = row([name, drawn, cell("td", percent(chances[0])), cell("td", told)]);
   if (left === 0) made.className = "cut";
   return made;
 }
 
-function bars(model, left) {
+// Bars are as long as their share of the likeliest token's, which has the whole width.
+function largest() {
+  return Math.max(...found.steps[0].probabilities, ...found.steps.at(-1).probabilities);
+}
+
+function bars(model, left, most) {
   const place = document.createElement("td");
   place.className = "bars";
   for (const [kind, chance] of [["model", model], ["left", left]]) {
     const bar = document.createElement("span");
     bar.className = kind;
-    bar.style.width = `${chance * 100}%`;
+    bar.style.width = `${(chance / most) * 100}%`;
     place.append(bar);
   }
   return place;

@@ -22,6 +22,11 @@ export function startSettings(served) {
     store(PLACE, { ...panel.read(), ...Object.fromEntries(written) });
   }
 
+  function seed() {
+    const { value } = element("seed");
+    return value === "" ? null : Number(value);
+  }
+
   function write(values) {
     panel.write(values);
     for (const name of fields) element(name).value = values[name] ?? "";
@@ -33,7 +38,7 @@ export function startSettings(served) {
   element("settings").open = window.matchMedia("(min-width: 60rem)").matches;
   element("system-part").hidden = !served.knows_turns;
   return {
-    read: () => ({ ...panel.read(), seed: element("seed").value === "" ? null : Number(element("seed").value) }),
+    read: () => ({ ...panel.read(), seed: seed() }),
     system: () => element("system").value,
   };
 }

@@ -32,5 +32,9 @@ function slider({ name, min, max, step, off, start }, prefix, changed) {
   input.addEventListener("input", () => { show(); changed(); });
   element.append(label, shown, input);
   show();
-  return { name, element, value, show, set: (to) => { input.value = to === undefined ? start : to ?? off; show(); } };
+  const set = (to) => {
+    input.value = to === undefined ? start : to ?? off;
+    show();
+  };
+  return { name, element, value, show, set };
 }

@@ -30,12 +30,12 @@ export const words = {
       "several. Choose a box (click, or ← →): what is shown below stands after it.",
     aboutSurprise: "Bits of each token: 1 bit is a coin toss, 10 bits one chance in 1,024.",
     aboutNext: "The likeliest next tokens. The outline is what the model says, the full bar what is left " +
-      "after the settings; what a setting cuts away is grey.",
+      "after the settings; what a setting cuts away is grey. The longest bar has the whole width.",
     aboutLens: "The logit lens: the state after each layer, read by the head as if it were the last.",
     aboutAttention: "Row: the token that looks. Column: the token it takes from. Arrow keys or the " +
       "pointer read the weights.",
     token: "Token", saysModel: "Model", left: "After settings", cutBy: "Cut by",
-    after: (text) => `after ${text}`, nothingBefore: "nothing before it",
+    nothingBefore: "nothing before it",
     kept: (name, kept, all) => `${name}: ${kept} of ${all} left`,
     bits: (bits) => `${bits} bits`, mean: (bits) => `mean: ${bits} bits per token`,
     layer: "Layer", head: "Head", embedding: "Embedding", layerN: (n) => `Layer ${n}`,
@@ -71,11 +71,11 @@ export const words = {
     aboutTokens: "每个方框是一个或多个完整的字；由几个词元组成时标出个数。选择一个方框（点击或按 ← →），" +
       "下面显示的就是它之后的情况。",
     aboutSurprise: "每个词元的比特数：1 比特如同抛硬币，10 比特是 1,024 分之一的机会。",
-    aboutNext: "最可能的下一个词元。边框是模型给出的概率，实心条是经过设置之后剩下的；被某项设置去掉的为灰色。",
+    aboutNext: "最可能的下一个词元。边框是模型给出的概率，实心条是经过设置之后剩下的；被某项设置去掉的为灰色。最长的条占满宽度。",
     aboutLens: "对数几率透镜：把每一层之后的状态当作最后一层，直接交给输出头来读。",
     aboutAttention: "行是在看的词元，列是它取用的词元。用方向键或指针读出权重。",
     token: "词元", saysModel: "模型", left: "设置之后", cutBy: "被去掉",
-    after: (text) => `在 ${text} 之后`, nothingBefore: "前面没有内容",
+    nothingBefore: "前面没有内容",
     kept: (name, kept, all) => `${name}：剩下 ${kept} / ${all}`,
     bits: (bits) => `${bits} 比特`, mean: (bits) => `平均：每个词元 ${bits} 比特`,
     layer: "层", head: "头", embedding: "嵌入", layerN: (n) => `第 ${n} 层`,
