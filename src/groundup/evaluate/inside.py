@@ -140,4 +140,4 @@ def _row(model: GPT, ids: Sequence[int]) -> Int[Tensor, "1 time"]:
         raise InputError(
             f"the text has {len(ids):,} tokens; this model reads 1 to {most:,}", "text", None
         )
-    return torch.tensor([list(ids)], device=model.embedding.weight.device)
+    return torch.tensor([list(ids)], device=model.device)
