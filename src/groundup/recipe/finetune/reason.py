@@ -84,7 +84,7 @@ def _measured(name: str, before: list[bool], after: list[bool]) -> Measured:
     """Exact answers before and after, to the same questions."""
     shares = [Figure(when, float(np.mean(right)), wilson(sum(right), len(right)))
               for when, right in (("before", before), ("exact answers", after))]  # fmt: skip
-    difference = paired_difference(before, after)
+    difference = paired_difference(np.array(before, float), np.array(after, float))
     verdict = f"{difference.mean:+.3f} {difference.interval} against before"
     if not difference.is_clear:
         verdict += ": no clear difference"
