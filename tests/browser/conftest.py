@@ -104,7 +104,7 @@ def open_page(browser, tmp_path: Path, request) -> Iterator[Callable]:
         scheme = "dark" if dark else "light"
         size = {"width": width, "height": 800}
         context = browser.new_context(locale=language, viewport=size, color_scheme=scheme)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         opened.append(Watched(context.new_page(), server))
         opened[-1].page.goto(server.root + path)
         return opened[-1].page
