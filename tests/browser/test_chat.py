@@ -107,7 +107,7 @@ def test_stop_ends_the_answer_here_and_in_the_server(open_page, speaker):
     expect(page.locator(".turn.assistant")).to_contain_text("(stopped)")
     (text,) = said(page)
     assert "".join(PIECES) in text and 0 < text.count(ON_AND_ON) < 3900
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "groundup_open_requests 0.0" not in httpx.get(f"{speaker.root}/metrics").text:
         assert time.monotonic() < deadline
     expect(page.locator(".turn.assistant")).to_contain_text("(stopped)")
@@ -303,7 +303,7 @@ def test_a_server_that_dies_on_the_way_leaves_what_was_said(open_page, speaker, 
 
 
 def expect_idle(server) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while "groundup_open_requests 0.0" not in httpx.get(f"{server.root}/metrics").text:
         assert time.monotonic() < deadline
         time.sleep(0.05)
