@@ -12,7 +12,7 @@ from groundup.model.presets import preset
 from groundup.tokenizer.chat import CHAT_SPECIAL_TOKENS
 from groundup.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
 from groundup.weights.directory import save
-from tests.serve.conftest import KEY, Server, directory, serving  # noqa: F401
+from tests.serve.conftest import Server, save_tiny, serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -37,7 +37,12 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def tiny(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: F811
+def directory(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tokenizer, tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def tiny(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A random model that knows turns."""
     with serving(directory, tmp_path_factory.mktemp("log") / "log.txt") as running:
         yield running

@@ -134,7 +134,7 @@ def test_hidden_states_are_compared_through_a_matrix_that_is_trained_and_then_go
     objective = distillation(teacher, DistillConfig(hidden_weight=2.0))
     plain = distillation(teacher, DistillConfig())
     loss, figures = objective(model, ids)
-    direct = model.hidden(ids[:, :-1]) @ model.to_teacher.weight.T  # type: ignore[operator]
+    direct = model.hidden(ids[:, :-1]) @ model.get_parameter("to_teacher.weight").T
     distance = hidden_distance(
         direct.flatten(0, 1), teacher.hidden(ids[:, :-1]).flatten(0, 1).detach()
     )

@@ -164,7 +164,7 @@ def test_what_is_measured_on_is_not_calibrated_by(
     text = read_calibration([real_data / "en/the-verdict.txt"], tokenizer, model.config)
     whole = (real_data / "en/the-verdict.txt").read_text(encoding="utf-8")
     seen = [tokenizer.decode(window) for window in text.windows.tolist()]
-    measured = [tokenizer.decode(list(window.ids)) for window in text.held_out]
+    measured = [tokenizer.decode(window.tolist()) for window in text.held_out]
     assert all(whole.index(part) < (1 - HELD_OUT) * len(whole) for part in seen)
     assert whole.endswith("".join(measured)[-50:]) or len(measured) == 24
     assert not any(part in piece for part in measured for piece in seen)

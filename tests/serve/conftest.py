@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from openai import OpenAI
 
 from groundup.model.gpt import GPT
+from groundup.model.presets import preset
+from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import save
 
 KEY = "sk-test"
@@ -54,21 +57,20 @@ def _address(process: subprocess.Popen[str], log: Path) -> str:
     raise RuntimeError(f"the server did not start: {log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def directory(tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random model that knows turns."""
-    import torch
-
-    from groundup.model.presets import preset
-
+def save_tiny(tokenizer: Tokenizer, folder: Path) -> Path:
+    """The model directory, in `folder`, of a small random model that knows turns."""
     torch.manual_seed(0)
     config = preset(
         "nano", vocab_size=tokenizer.vocab_size, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2,
         context_length=1024, initialization="gpt-2",
     )  # fmt: skip
-    out = tmp_path_factory.mktemp("served") / "tiny"
-    save(GPT(config), tokenizer.with_template("groundup"), out)
-    return out
+    save(GPT(config), tokenizer.with_template("groundup"), folder / "tiny")
+    return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def directory(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tokenizer, tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture(scope="session")

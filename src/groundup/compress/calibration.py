@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from groundup.errors import InputError
-from groundup.evaluate.likelihood import Window
 from groundup.model.config import ModelConfig
 from groundup.sources.read import read_pieces, split_point
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -34,8 +34,8 @@ class Calibration:
 
     windows: Int[Tensor, "windows time"]
     """To calibrate by."""
-    held_out: list[Window]
-    """To measure on."""
+    held_out: list[Int[np.ndarray, " time"]]
+    """To measure on: every token of a window after the first is predicted."""
     bytes_per_token: float
     """Of the part that is measured on."""
 
@@ -60,7 +60,7 @@ def read_calibration(
         )  # fmt: skip
     return Calibration(
         torch.tensor(spread(ids[0], length, MOST_WINDOWS)),
-        [*_measured(ids[1], length)][:MOST_MEASURED],
+        _measured(ids[1], length)[:MOST_MEASURED],
         len(parts[1].encode()) / len(ids[1]),
     )
 
@@ -73,7 +73,7 @@ def spread(ids: list[int], length: int, most: int) -> list[list[int]]:
     return [ids[start : start + length] for start in starts]
 
 
-def _measured(ids: list[int], length: int) -> list[Window]:
-    """Windows whose every token after the first is predicted."""
-    parts = (tuple(ids[start : start + length + 1]) for start in range(0, len(ids) - 1, length))
-    return [Window(part, len(part) - 1) for part in parts]
+def _measured(ids: list[int], length: int) -> list[Int[np.ndarray, " time"]]:
+    """Windows side by side, the last token of each being the first of the next."""
+    starts = range(0, len(ids) - 1, length)
+    return [np.array(ids[start : start + length + 1]) for start in starts]

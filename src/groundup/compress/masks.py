@@ -7,9 +7,9 @@ Mishra et al. 2021), which GPUs multiply at twice the speed. A file of zeros is 
 numbers: what is won is speed on hardware that skips them, and what compression finds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from groundup.errors import InputError
 from groundup.model.gpt import GPT
 
+PreHook = Callable[[Any, Any], Any]
+"""Of a module and its inputs, in a tuple."""
 Within = Literal["model", "matrix", "row", "2:4"]
 Scores = dict[str, Float[Tensor, "out in"]]
 Masks = dict[str, Bool[Tensor, "out in"]]
@@ -73,9 +75,9 @@ def input_norms(
 
 
 @contextmanager
-def hooked(hooks: Mapping[nn.Module, object]) -> Iterator[None]:
+def hooked(hooks: Mapping[nn.Module, PreHook]) -> Iterator[None]:
     """For a while, call for each of these modules a function of (module, inputs) before it works."""
-    handles = [module.register_forward_pre_hook(hook) for module, hook in hooks.items()]  # type: ignore[arg-type]
+    handles = [module.register_forward_pre_hook(hook) for module, hook in hooks.items()]
     try:
         yield
     finally:
@@ -130,8 +132,8 @@ def lowest(scores: Float[Tensor, "groups size"], count: int) -> Bool[Tensor, "gr
 def apply_masks(model: GPT, masks: Masks) -> None:
     """Set to zero what does not stay, in place."""
     for name, mask in masks.items():
-        weight = model.blocks.get_submodule(name).weight
-        weight.mul_(mask.to(weight.device))  # type: ignore[operator]
+        weight = model.blocks.get_parameter(f"{name}.weight")
+        weight.mul_(mask.to(weight.device))
 
 
 def pruned_share(masks: Masks) -> float:

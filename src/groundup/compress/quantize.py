@@ -12,10 +12,10 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from groundup.compress.calibration import Calibration, read_calibration
+from groundup.compress.masks import hooked
 from groundup.compress.rounding import clipped_grid, error_correcting, hessian_of
 from groundup.errors import InputError, unknown
-from groundup.evaluate.language import LanguageScore, total
-from groundup.evaluate.likelihood import BATCH, score_windows
+from groundup.evaluate.language import score_language
 from groundup.model.cost import parameter_count
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
@@ -98,12 +98,7 @@ def _check_out(source: Path, out: Path) -> None:
 
 def bits_per_byte(model: GPT, text: Calibration) -> float:
     """How well a model predicts the part of the text to measure on."""
-    scores = []
-    for start in range(0, len(text.held_out), BATCH):
-        for each in score_windows(model, text.held_out[start : start + BATCH]):
-            size = each.tokens * text.bytes_per_token
-            scores.append(LanguageScore(each.nats, each.tokens, size))
-    return total(scores).bits_per_byte
+    return score_language(model, text.held_out, text.bytes_per_token).bits_per_byte
 
 
 @torch.inference_mode(False)
@@ -114,12 +109,8 @@ def quantize_by(model: GPT, bits: int, windows: Int[Tensor, "windows time"]) -> 
     are rounded already, give. An expert that no token goes to is rounded by itself."""
     layers = linear_layers_of_blocks(model)
     rounding = Rounding(bits)
-    hooks = [
-        layer.register_forward_pre_hook(partial(rounding.round, n)) for n, layer in layers.items()
-    ]
-    model.hidden(windows.to(model.device))
-    for hook in hooks:
-        hook.remove()
+    with hooked({layer: partial(rounding.round, name) for name, layer in layers.items()}):
+        model.hidden(windows.to(model.device))
     for name, layer in layers.items():
         model.blocks.set_submodule(name, rounding.made.get(name) or rounded(layer, bits))
     return model

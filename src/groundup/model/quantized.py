@@ -16,6 +16,7 @@ the codes themselves (`packed.py`), wherever that is faster.
 Read `Grid` and its functions, then the modules, then `quantize`.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -131,7 +132,7 @@ def unpack(packed: UInt8[Tensor, "out half"]) -> UInt8[Tensor, "out in"]:
 # Linear layers
 
 
-class QuantizedLinear(nn.Module):
+class QuantizedLinear(nn.Module, ABC):
     """`Linear`, with its matrix in few bits: y = decoded(W) x + b, differentiable in x and b."""
 
     bits: int
@@ -145,13 +146,13 @@ class QuantizedLinear(nn.Module):
         self.in_features, self.out_features, self.bias = in_features, out_features, bias
 
     @property
+    @abstractmethod
     def weight(self) -> Float[Tensor, "out in"]:
         """The matrix as it is multiplied with, decoded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
         """decoded(W) x from the codes, without gradients; None where this machine has no kernel."""
-        raise NotImplementedError
 
     def forward(self, input: Tensor) -> Tensor:
         return softcap(self.logits(input), self.softcap)

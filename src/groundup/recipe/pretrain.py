@@ -1,6 +1,5 @@
 """The pretraining stage: data and a model configuration in, checkpoints and a model directory out."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from groundup.recipe.stages import Stage
 from groundup.recipe.watch import Watcher
 from groundup.tokenizer.chat import ASSISTANT, END
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.checkpoint import checkpoints, saved_identity
+from groundup.train.checkpoint import checkpoints, identity_of, saved_identity
 from groundup.train.loop import Objective, Run
 from groundup.train.memory import memory_problem
 from groundup.train.objectives import next_token, weighted_answers
@@ -89,8 +88,9 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     model = _model(recipe, tokenizer)
 
     def evaluate(training: Run, whole: bool) -> dict[str, Any]:
-        score = _score(model, validation, None if whole else config.train.eval_tokens)
-        return _figures(score) | {"sample": _sample(model, tokenizer, config.prompt)}
+        most = None if whole else config.train.eval_tokens
+        score = score_validation(model, validation, model.config.context_length, most)
+        return validation_figures(score) | {"sample": _sample(model, tokenizer, config.prompt)}
 
     session = Session(
         out, identity(recipe, run), config.train,
@@ -173,7 +173,7 @@ def decisive(recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
 
 def identity(recipe: Recipe, run: RunDirectory) -> str:
     """A hash of `decisive`, which checkpoints carry."""
-    return hashlib.blake2b(json.dumps(decisive(recipe, run), sort_keys=True).encode()).hexdigest()
+    return identity_of(decisive(recipe, run))
 
 
 def _write_summary(run: Run, figures: dict[str, Any], windows: MixedWindows, out: Path) -> None:
@@ -203,15 +203,19 @@ def _check_prompt(prompt: str, tokenizer: Tokenizer, context_length: int) -> Non
         )  # fmt: skip
 
 
-def _score(model: GPT, validation: Tokens, most_tokens: int | None) -> LanguageScore | None:
-    """None where the text is so short that nothing was kept for validation."""
+def score_validation(
+    model: GPT, validation: Tokens, length: int, most_tokens: int | None = None
+) -> LanguageScore | None:
+    """How well the model predicts what was kept for validation, in windows of `length` tokens; None where
+    the text is so short that nothing was kept."""
     if len(validation) < 2:
         return None
-    windows = evaluation_windows(validation, model.config.context_length, most_tokens)
+    windows = evaluation_windows(validation, length, most_tokens)
     return score_language(model, windows, validation.bytes_per_token)
 
 
-def _figures(score: LanguageScore | None) -> dict[str, float]:
+def validation_figures(score: LanguageScore | None) -> dict[str, float]:
+    """The score by the names that `metrics.jsonl` has."""
     return {"val_loss": score.loss, "val_bits_per_byte": score.bits_per_byte} if score else {}
 
 

@@ -124,9 +124,8 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
 async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[str, Any]:
     """Texts as directions: of texts that mean the like, they are alike."""
     served, worker = language_model(request, body.model), request.app.state.worker
-    texts = [body.input] if isinstance(body.input, str) else body.input
     rows, tokens = [], 0
-    for number, text in enumerate(texts):
+    for number, text in enumerate(body.texts):
         ids = await asyncio.to_thread(served.tokenizer.encode_prompt, text)
         tokens += len(ids)
         vector = await worker.run(lambda ids=ids: embed(served.model, ids).cpu().numpy())
@@ -144,10 +143,11 @@ async def classify(request: Request, body: openai.ClassifyRequest) -> dict[str, 
     classifier = served.model
     if not isinstance(classifier, Classifier):
         raise ApiError(400, "this is a language model: it has no labels to give", "model")
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    if empty := [number for number, text in enumerate(texts) if not text.strip()]:
+    if empty := [number for number, text in enumerate(body.texts) if not text.strip()]:
         raise ApiError(400, f"text {empty[0]} is empty", "input")
-    found = await request.app.state.worker.run(lambda: predict(classifier, served.tokenizer, texts))
+    found = await request.app.state.worker.run(
+        lambda: predict(classifier, served.tokenizer, body.texts)
+    )
     data = [
         {"index": number, "label": served.labels[int(row.argmax())],
          "probs": dict(zip(served.labels, row.tolist(), strict=True))}
@@ -165,12 +165,11 @@ def _model(served: Served) -> dict[str, Any]:
 
 def _prompts(served: Served, body: openai.CompletionRequest) -> list[list[int]]:
     """The token ids of one or several prompts."""
-    given = body.prompt
-    if isinstance(given, str):
-        return [served.tokenizer.encode_prompt(given)]
-    if given and isinstance(given[0], str):
-        return [served.tokenizer.encode_prompt(text) for text in given]  # type: ignore[arg-type]
-    return [given]  # type: ignore[list-item]
+    given = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    texts = [part for part in given if isinstance(part, str)]
+    if texts:
+        return [served.tokenizer.encode_prompt(text) for text in texts]
+    return [[id_ for id_ in given if isinstance(id_, int)]]
 
 
 def _ask(

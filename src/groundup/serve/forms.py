@@ -1,17 +1,18 @@
 """The two forms that answers have on the wire: of conversations and of plain completions, each whole or in
 chunks."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from groundup.generation.serving import Step
 from groundup.serve.answering import Choice, Piece
 from groundup.serve.openai import ChatRequest, CompletionRequest, Generation, new_id, now, usage
-from groundup.serve.served import Served
+from groundup.serve.served import Served, bytes_of, text_of
 from groundup.tokenizer.tokenizer import Tokenizer
 
 
-class Form:
+class Form(ABC):
     """What both have in common: an id, a time, the model's name, the numbers of tokens."""
 
     is_chat: bool
@@ -23,13 +24,13 @@ class Form:
         self.body, self.served = body, served
         self.id, self.created = new_id(self.prefix), now()
 
+    @abstractmethod
     def choice(self, choice: Choice, steps: Sequence[Step]) -> dict[str, Any]:
         """A finished answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delta(self, piece: Piece) -> dict[str, Any]:
         """What a piece adds to an answer."""
-        raise NotImplementedError
 
     async def whole(self, pieces: AsyncIterator[Piece], asked: Sequence[Choice]) -> dict[str, Any]:
         """The answer when all of it is there."""
@@ -151,25 +152,20 @@ class TextForm(Form):
 
     def _log_probs(self, steps: Sequence[Step]) -> dict[str, Any]:
         """OpenAI's older form: lists side by side."""
-        names = [_name(self.served.tokenizer, step.token) for step in steps]
+        names = [text_of(self.served.tokenizer, step.token) for step in steps]
         starts = [sum(map(len, names[:i])) for i in range(len(names))]
         return {
             "tokens": names, "token_logprobs": [step.log_prob for step in steps],
             "top_logprobs": [
-                {_name(self.served.tokenizer, token): log_prob for token, log_prob in step.top}
+                {text_of(self.served.tokenizer, token): log_prob for token, log_prob in step.top}
                 for step in steps
             ],
             "text_offset": starts,
         }  # fmt: skip
 
 
-def _name(tokenizer: Tokenizer, token: int) -> str:
-    """A token as text; half a character as U+FFFD."""
-    return tokenizer.token_bytes(token).decode("utf-8", "replace")
-
-
 def _named(tokenizer: Tokenizer, token: int, log_prob: float | None) -> dict[str, Any]:
+    known = bytes_of(tokenizer, token)
     return {
-        "token": _name(tokenizer, token), "logprob": log_prob,
-        "bytes": list(tokenizer.token_bytes(token)),
+        "token": known.decode("utf-8", "replace"), "logprob": log_prob, "bytes": list(known)
     }  # fmt: skip

@@ -14,12 +14,11 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from torch import Tensor
 
-from groundup.errors import InputError
 from groundup.evaluate import inside
 from groundup.generation.sampling import SamplingConfig
 from groundup.serve.errors import ApiError
 from groundup.serve.openai import Body, Text
-from groundup.serve.served import Served, check_name, language_model
+from groundup.serve.served import Served, bytes_of, check_name, language_model, text_of
 from groundup.tokenizer.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -201,10 +200,6 @@ def _likeliest(tokenizer: Tokenizer, probabilities: Tensor, top: int) -> list[di
 
 
 def _named(tokenizer: Tokenizer, id_: int) -> dict[str, Any]:
-    """A token by its id, its bytes, and as text, where half a character is U+FFFD. A model may have more
-    ids than its tokenizer."""
-    try:
-        known = tokenizer.token_bytes(id_)
-    except InputError:
-        known = b""
-    return {"id": id_, "text": known.decode("utf-8", "replace"), "bytes": list(known)}
+    """A token by its id, as text and by its bytes."""
+    known = list(bytes_of(tokenizer, id_))
+    return {"id": id_, "text": text_of(tokenizer, id_), "bytes": known}

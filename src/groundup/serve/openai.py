@@ -158,20 +158,26 @@ class CompletionRequest(Generation):
         return self.logprobs
 
 
-class EmbeddingRequest(Body):
-    """`POST /v1/embeddings`"""
+class TextsRequest(Body):
+    """One text or several, to be looked at and not gone on with."""
 
     model: str = ""
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class EmbeddingRequest(TextsRequest):
+    """`POST /v1/embeddings`"""
+
     encoding_format: Literal["float", "base64"] = "float"
     user: str | None = None
 
 
-class ClassifyRequest(Body):
+class ClassifyRequest(TextsRequest):
     """`POST /v1/classify`"""
-
-    model: str = ""
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
 
 
 def fields_of(body: Any) -> list[str]:

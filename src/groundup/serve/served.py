@@ -70,6 +70,19 @@ def language_model(request: Request, name: str) -> Served:
     return served
 
 
+def bytes_of(tokenizer: Tokenizer, token: int) -> bytes:
+    """The bytes of a token; none for an id beyond the tokenizer's, of which a model may have some."""
+    try:
+        return tokenizer.token_bytes(token)
+    except InputError:
+        return b""
+
+
+def text_of(tokenizer: Tokenizer, token: int) -> str:
+    """A token as text; half a character is U+FFFD."""
+    return bytes_of(tokenizer, token).decode("utf-8", "replace")
+
+
 @torch.inference_mode()
 def embed(model: GPT, ids: Sequence[int]) -> Float[Tensor, " d_model"]:
     """A text as a direction: the mean of the last layer's states, of length 1.
@@ -78,7 +91,7 @@ def embed(model: GPT, ids: Sequence[int]) -> Float[Tensor, " d_model"]:
     most = model.config.context_length
     if not 0 < len(ids) <= most:
         raise InputError(
-            f"the text has {len(ids)} tokens; this model reads from 1 to {most}", "input", None
+            f"the text has {len(ids)} tokens; this model reads from 1 to {most}", "input"
         )
     states = model.hidden(torch.tensor([list(ids)], device=model.device))[0]
     return torch.nn.functional.normalize(states.float().mean(dim=0), dim=0)

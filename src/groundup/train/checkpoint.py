@@ -10,8 +10,10 @@ the checksum of the other two). It is not what a user loads: that is a model dir
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -33,6 +35,12 @@ class TrainState:
     tokens: int = 0
     seconds: float = 0.0
     """Time spent in training steps alone, over all sessions."""
+
+
+def identity_of(decisive: Mapping[str, Any]) -> str:
+    """A hash of all that decides the course of a training, plain values: what a checkpoint carries, and
+    must agree with."""
+    return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def save_checkpoint(

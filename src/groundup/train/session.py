@@ -45,7 +45,7 @@ class Session:
     hooks: tuple[Hook, ...] = ()
     """Called after each step, before anything is written."""
     improves: str | None = None
-    """The figure of `evaluate` by which the training is ended early, the lower the better."""
+    """The figure of `evaluate` by which the training is ended early."""
     evaluated: Callable[[dict[str, Any]], None] = lambda row: None
     """Told of each evaluation."""
 

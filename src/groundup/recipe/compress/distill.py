@@ -21,9 +21,10 @@ from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
 from groundup.model.presets import PRESETS, preset
 from groundup.recipe.compress.place import Place
-from groundup.recipe.compress.text import score, window_length
+from groundup.recipe.compress.text import window_length
 from groundup.recipe.compress.training import check_weights, train_on
 from groundup.recipe.finetune.general import GeneralText, general_text
+from groundup.recipe.pretrain import score_validation
 from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -73,7 +74,7 @@ def distill_model(request: DistillRequest, watcher: Watcher) -> dict[str, Any]:
         assert text is not None  # as there are paths
         length = window_length(student.model, text, teacher.config.context_length)
         watcher.stage("distill", "Learning from what a larger model finds likely, token by token.")
-        of_teacher = score(teacher, text, length)
+        of_teacher = score_validation(teacher, text.validation, length)
         origins = {"teacher": weights_checksum(source), "text": of_text}
         run, figures = _train(request, student, teacher, text, length, origins, watcher)
         drop_projection(student.model)

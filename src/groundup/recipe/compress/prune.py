@@ -12,9 +12,10 @@ from groundup.compress.recover import keep_zeros
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
 from groundup.recipe.compress.place import Place
-from groundup.recipe.compress.text import calibration, score, window_length
+from groundup.recipe.compress.text import calibration, window_length
 from groundup.recipe.compress.training import check_weights, train_on
 from groundup.recipe.finetune.general import GeneralText, general_text
+from groundup.recipe.pretrain import score_validation
 from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -87,7 +88,9 @@ class _Texts:
         )
 
     def bits_per_byte(self, model: GPT) -> float | None:
-        found = score(model, self.use, self.length) if self.use else None
+        if self.use is None:
+            return None
+        found = score_validation(model, self.use.validation, self.length)
         return found and found.bits_per_byte
 
 

@@ -1,11 +1,10 @@
-"""The text of a compression: some to choose and train by, and some, kept aside, to measure on."""
+"""The text of a compression: which of it is chosen by, and how much of it is looked at together."""
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from groundup.data.windows import WindowConfig, Windows, evaluation_windows
-from groundup.evaluate.language import LanguageScore, score_language
+from groundup.data.windows import WindowConfig, Windows
 from groundup.model.gpt import GPT
 from groundup.recipe.finetune.general import GeneralText
 
@@ -26,13 +25,3 @@ def calibration(text: GeneralText, length: int) -> list[Int[Tensor, "batch windo
     windows = Windows(text.train, length, WindowConfig())
     count = min(CALIBRATION_BATCHES, -(-len(windows.starts) // CALIBRATION_WINDOWS))
     return [torch.from_numpy(windows.batch(n, CALIBRATION_WINDOWS)) for n in range(count)]
-
-
-def score(
-    model: GPT, text: GeneralText, length: int, most_tokens: int | None = None
-) -> LanguageScore | None:
-    """How well the model predicts the part that was kept aside; None where that is nothing."""
-    if len(text.validation) < 2:
-        return None
-    windows = evaluation_windows(text.validation, length, most_tokens)
-    return score_language(model, windows, text.validation.bytes_per_token)

@@ -1,16 +1,15 @@
 """A training on a text: what recovery and distillation have in common."""
 
-import hashlib
-import json
 from typing import Any
 
 from groundup.data.windows import WindowConfig, Windows
 from groundup.errors import InputError
 from groundup.model.gpt import GPT
 from groundup.recipe.compress.place import Place
-from groundup.recipe.compress.text import score
 from groundup.recipe.finetune.general import GeneralText
+from groundup.recipe.pretrain import score_validation, validation_figures
 from groundup.recipe.watch import Watcher
+from groundup.train.checkpoint import identity_of
 from groundup.train.config import TrainConfig
 from groundup.train.loop import Hook, Run
 from groundup.train.objectives import Objective
@@ -27,11 +26,11 @@ def train_on(
     windows = Windows(text.train, length, WindowConfig(seed=config.seed))
 
     def evaluate(run: Run, whole: bool) -> dict[str, float]:
-        found = score(model, text, length, None if whole else config.eval_tokens)
-        return {"val_loss": found.loss, "val_bits_per_byte": found.bits_per_byte} if found else {}
+        most = None if whole else config.eval_tokens
+        return validation_figures(score_validation(model, text.validation, length, most))
 
     session = Session(
-        place.training, identity(decisive | {"train": config.decisive()}), config,
+        place.training, identity_of(decisive | {"train": config.decisive()}), config,
         lambda n: windows.batch(n, config.micro_batch), objective, evaluate,
         (*hooks, watcher.stepped), improves="val_loss", evaluated=watcher.evaluated,
     )  # fmt: skip
@@ -46,8 +45,3 @@ def check_weights(config: TrainConfig) -> None:
         raise InputError(
             "all tokens count alike here", "train.answer_weight", "leave it at 1, as it is"
         )
-
-
-def identity(decisive: dict[str, Any]) -> str:
-    """A hash, which checkpoints carry."""
-    return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,6 @@ All kinds go the same way: read the model, put an adapter on it if one is wanted
 rows (`PREPARE`), train in a session, save the adapter, merge it, save the model.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -35,7 +34,7 @@ from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
 from groundup.tokenizer.templates import read_template
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.checkpoint import checkpoints, saved_identity
+from groundup.train.checkpoint import checkpoints, identity_of, saved_identity
 from groundup.train.config import TrainConfig
 from groundup.train.loop import Run
 from groundup.train.session import Session, run_session
@@ -233,4 +232,4 @@ def _rows(recipe: Recipe) -> str | int:
 
 def _identity(recipe: Recipe, run: RunDirectory) -> str:
     """A hash of `decisive`, which checkpoints carry."""
-    return hashlib.blake2b(json.dumps(decisive(recipe, run), sort_keys=True).encode()).hexdigest()
+    return identity_of(decisive(recipe, run))
