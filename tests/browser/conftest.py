@@ -26,7 +26,9 @@ PIECES = [
 ON_AND_ON = " and on"
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: as long as playwright runs, so does its event loop, and other tests want one of
+# their own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator:
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")

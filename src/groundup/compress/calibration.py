@@ -34,7 +34,7 @@ class Calibration:
 
     windows: Int[Tensor, "windows time"]
     """To calibrate by."""
-    held_out: list[Int[np.ndarray, " time"]]
+    held_out: list[Int[np.ndarray, "_"]]
     """To measure on: every token of a window after the first is predicted."""
     bytes_per_token: float
     """Of the part that is measured on."""
@@ -73,7 +73,7 @@ def spread(ids: list[int], length: int, most: int) -> list[list[int]]:
     return [ids[start : start + length] for start in starts]
 
 
-def _measured(ids: list[int], length: int) -> list[Int[np.ndarray, " time"]]:
+def _measured(ids: list[int], length: int) -> list[Int[np.ndarray, "_"]]:
     """Windows side by side, the last token of each being the first of the next."""
     starts = range(0, len(ids) - 1, length)
     return [np.array(ids[start : start + length + 1]) for start in starts]

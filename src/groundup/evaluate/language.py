@@ -117,7 +117,7 @@ def bits_per_byte_of(figures: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "
 
 def score_language(
     model: GPT,
-    windows: Iterable[Int[np.ndarray, " window"]],
+    windows: Iterable[Int[np.ndarray, "_"]],
     bytes_per_token: float,
 ) -> LanguageScore:
     """Score the targets of `windows`: each one's ids after the first. The text is taken to have
@@ -126,7 +126,7 @@ def score_language(
 
 
 def score_each(
-    model: GPT, windows: Iterable[Int[np.ndarray, " window"]], bytes_per_token: float
+    model: GPT, windows: Iterable[Int[np.ndarray, "_"]], bytes_per_token: float
 ) -> Iterator[LanguageScore]:
     """The same for each window alone."""
     for group in _groups(windows):
