@@ -12,9 +12,9 @@ import time
 import torch
 
 from command import smollm2
+from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
-from groundup.generation.serving import BatchEngine
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
 from groundup.weights.directory import load_model
@@ -35,7 +35,7 @@ def requests(count: int, vocab_size: int) -> list[Request]:
 def tokens_per_second(model: GPT, batch: int, given: list[Request]) -> tuple[float, float]:
     """In all, and in the steps that read no prompt: prompts keep a processor busy by themselves, so that
     reading several at once gains little."""
-    engine = BatchEngine(model, max_batch=batch)
+    engine = Engine(model, max_batch=batch)
     for request in given:
         engine.submit(request)
     said, seconds = [0, 0], [0.0, 0.0]

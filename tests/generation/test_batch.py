@@ -6,6 +6,8 @@ import torch
 from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig, draw
+from groundup.generation.scheduler import Request
+from tests.generation import naive
 from tests.model.test_parts import PARTS, small
 
 PROMPTS = [[3, 1, 4, 1, 5, 9, 2, 6], [5], [8, 9, 7], [2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4, 5, 9]]
@@ -14,7 +16,8 @@ WARM = SamplingConfig(temperature=1.5, max_new_tokens=15, top_k=20)
 
 
 def alone(engine: Engine, sampling: SamplingConfig, stop_ids: frozenset[int] = frozenset()):
-    return [list(engine.stream(prompt, sampling, stop_ids)) for prompt in PROMPTS]
+    requests = (Request(p, sampling, stop_ids, when_full="forget") for p in PROMPTS)
+    return [naive.alone(engine.model, request) for request in requests]
 
 
 @pytest.mark.parametrize("parts", PARTS)

@@ -6,11 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from groundup.generation.cache import Cache
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
+from groundup.generation.scheduler import Request
 from groundup.model import cost
 from groundup.model.config import ModelConfig
 from groundup.model.experts import MixtureOfExperts
@@ -163,18 +165,19 @@ def test_the_operations_of_a_whole_text_are_those_that_torch_counts(kind: str):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "latent" not in kind])
 def test_the_operations_of_the_last_token_are_those_that_torch_counts(kind: str):
     """With a cache, a window is all that is looked at, and a memory is what is read."""
-    model, cache = small(KINDS[kind]).double(), Cache(CONTEXT)
-    ids = torch.zeros(1, CONTEXT, dtype=torch.long)
-    read(model, cache, ids[:, :-1], [1] * (CONTEXT - 1))
-    counted = operations(lambda: model(ids[:, -1:], cache))
+    model = small(KINDS[kind]).double()
+    engine = read(model, CONTEXT - 1, chunk_tokens=1)
+    counted = operations(engine.step)
     assert counted == pytest.approx(cost.forward_flops_per_token(model.config), rel=0.03)
 
 
-def read(model: GPT, cache: Cache, ids: Tensor, pieces: list[int]) -> None:
-    with torch.no_grad():
-        for piece in ids.split(pieces, dim=1):
-            model(piece, cache)
-            cache.advance(piece.shape[1])
+def read(model: GPT, length: int, chunk_tokens: int) -> Engine:
+    """An engine that holds a text of this length, of which it has not seen the last token yet."""
+    engine = Engine(model, block_size=1, chunk_tokens=chunk_tokens)
+    engine.submit(Request([0] * length, SamplingConfig(temperature=0, max_new_tokens=2)))
+    while not engine.step():
+        pass
+    return engine
 
 
 def test_a_token_costs_as_much_as_its_experts_not_as_all():
@@ -185,16 +188,19 @@ def test_a_token_costs_as_much_as_its_experts_not_as_all():
     assert cost.parameter_count(many) > 2 * cost.parameter_count(few)
 
 
-@pytest.mark.parametrize("length", [1, 7, CONTEXT])
+@pytest.mark.parametrize("length", [1, 7, CONTEXT - 1])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("at_once", [False, True])
 def test_the_cache_is_as_large_as_said(kind: str, length: int, at_once: bool):
-    model, cache = small(KINDS[kind]), Cache(length)
-    pieces = [length] if at_once else [1] * length
-    read(model, cache, torch.zeros(1, length, dtype=torch.long), pieces)
-    buffers = [b for layer in cache.layers.values() for b in (layer.keys, layer.values)]
-    held = sum(t.numel() * t.element_size() for t in (*buffers, *cache.states.values()))
-    assert cost.cache_bytes(model.config, length) == held
+    model = small(KINDS[kind])
+    engine = read(model, length, chunk_tokens=length if at_once else 1)
+    (text,) = engine.scheduler.running
+    held = sum(state.nbytes for state in text.states.values())
+    for layer, buffers in engine.cache.layers.items():
+        sight = cost.window(model.config, model.config.layer_kind(layer))
+        tokens = text.known if sight is None else len(engine.cache.pages)
+        held += sum(tokens * buffer[0].nbytes for buffer in buffers)
+    assert text.known == length and cost.cache_bytes(model.config, length) == held
 
 
 def test_a_window_and_a_memory_do_not_grow_with_the_text():

@@ -8,11 +8,11 @@ import torch
 import transformers
 
 from groundup.errors import InputError
-from groundup.generation.cache import Cache
 from groundup.model.attention import attend, attend_step_by_step, causal_mask
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
+from tests.model.pieces import in_pieces
 
 SMALL = {
     "vocab_size": 50, "context_length": 16, "d_model": 24, "n_layers": 2, "n_heads": 4,
@@ -51,12 +51,8 @@ def test_a_changed_token_changes_nothing_before_it(parts: dict):
 @pytest.mark.parametrize("parts", PARTS)
 def test_cached_pieces_give_the_logits_of_the_whole(parts: dict):
     model, ids = small(**parts), torch.randint(0, 50, (2, 16))
-    cache = Cache(capacity=16)
-    pieces = []
-    for part in ids.split([5, 1, 1, 6, 3], dim=1):
-        pieces.append(model(part, cache))
-        cache.advance(part.shape[1])
-    torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids), atol=1e-5, rtol=1e-5)
+    pieces = in_pieces(model, ids, [5, 1, 1, 6, 3])
+    torch.testing.assert_close(pieces, model(ids), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])

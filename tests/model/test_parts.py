@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.errors import InputError
-from groundup.generation.cache import Cache
 from groundup.model.config import ModelConfig
 from groundup.model.delta import CHUNK, delta_rule, delta_rule_step_by_step, unit
 from groundup.model.gpt import GPT
 from groundup.model.loss import cross_entropy, softcap, token_scores
 from groundup.train.objectives import next_token
+from tests.model.pieces import in_pieces
 
 SMALL = {
     "vocab_size": 50, "context_length": 32, "d_model": 24, "n_layers": 4, "n_heads": 4,
@@ -70,16 +70,8 @@ def test_a_changed_token_changes_nothing_before_it_and_something_after(model: GP
 def test_any_pieces_with_a_cache_give_the_logits_of_the_whole(cuts: list[int]):
     for name, parts in PARTS.items():
         model = small(**parts)
-        pieces = [*cuts, 32][: len(cuts) + 1]
         ids = torch.randint(0, 50, (2, 30))
-        cache, given, start = Cache(capacity=30), [], 0
-        for size in pieces:
-            part = ids[:, start : start + size]
-            if part.shape[1]:
-                given.append(model(part, cache))
-                cache.advance(part.shape[1])
-            start += size
-        assert torch.allclose(torch.cat(given, 1), model(ids), atol=1e-5), name
+        assert torch.allclose(in_pieces(model, ids, cuts), model(ids), atol=1e-5), name
 
 
 @torch.no_grad()
@@ -98,16 +90,6 @@ def test_every_part_learns(model: GPT):
     still = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     unused = [name for name in still if "experts." not in name]  # a token does not reach them all
     assert unused == []
-
-
-@torch.no_grad()
-def test_a_windows_cache_does_not_grow_with_the_text():
-    model = small(layer_pattern=["window"], window=4, context_length=4096)
-    cache = Cache(capacity=4096)
-    for token in range(200):
-        model(torch.tensor([[token % 50]]), cache)
-        cache.advance(1)
-    assert max(layer.keys.shape[2] for layer in cache.layers.values()) < 12
 
 
 @settings(max_examples=20, deadline=None)

@@ -10,9 +10,9 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from groundup.generation.cache import Cache
 from groundup.weights import huggingface
 from groundup.weights.families import FAMILIES
+from tests.model.pieces import in_pieces
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SMALL: dict[str, Any] = {
@@ -130,11 +130,8 @@ def test_cached_pieces_equal_transformers(published):
     ours = huggingface.read_model(folder)
     # All beyond or all within the original context: LongRoPE changes its frequencies in between.
     ids = torch.randint(0, 96, (2, 30))
-    cache, pieces = Cache(capacity=64), []
-    for part in ids.split([11, 1, 1, 1, 1, 1, 1, 1, 1, 5, 1, 1, 4], dim=1):
-        pieces.append(ours(part, cache))
-        cache.advance(part.shape[1])
-    torch.testing.assert_close(torch.cat(pieces, 1), their_logits(theirs, ids), **TOLERANCE)
+    pieces = in_pieces(ours, ids, [11, 1, 1, 1, 1, 1, 1, 1, 1, 5, 1, 1, 4])
+    torch.testing.assert_close(pieces, their_logits(theirs, ids), **TOLERANCE)
 
 
 @torch.no_grad()
@@ -148,14 +145,7 @@ def test_a_padded_batch_equals_transformers(published, cached: bool):
     real = torch.arange(longest) >= padding[:, None]
     positions = (torch.arange(longest) - padding[:, None]).clamp(min=0)
     wanted = their_logits(theirs, ids, attention_mask=real.long(), position_ids=positions)
-    if cached:
-        cache, pieces = Cache(capacity=64), []
-        for part in ids.split([14, 1, 3, 1], dim=1):
-            pieces.append(ours(part, cache, padding))
-            cache.advance(part.shape[1])
-        given = torch.cat(pieces, 1)
-    else:
-        given = ours(ids, padding=padding)
+    given = in_pieces(ours, ids, [15, 1, 2, 1], padding) if cached else ours(ids, padding=padding)
     torch.testing.assert_close(given[real], wanted[real], **TOLERANCE)
 
 

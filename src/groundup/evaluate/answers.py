@@ -54,7 +54,7 @@ def answer_with(
 ) -> list[Answer | None]:
     """The greedy answers of a model, None where the question is too long for it. Those that are `kept`
     under the model's `identity` (a checksum of its weights) are not made again."""
-    engine = Engine(model)
+    engine = Engine(model, max_batch=BATCH)
     prompts = [prompt_ids(tokenizer, case) for case in cases]
     fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.context_length]
     asked = {i: [identity, prompts[i], max_new_tokens] for i in fitting}

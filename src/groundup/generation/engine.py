@@ -1,28 +1,158 @@
-"""The engine: token ids in, token ids out. It knows no tokenizer and no text."""
+"""The engine: token ids in, token ids out. It knows no tokenizer and no text.
+
+Many requests at once, each with settings of its own, which come and go between two steps of the model
+(continuous batching). What a request is answered with does not depend on its neighbours, nor on how its
+prompt was cut into chunks, whose blocks it shared or whether it was sent away in between.
+"""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from groundup.errors import InputError
-from groundup.generation.batch import Batch
-from groundup.generation.sampling import SamplingConfig
+from groundup.generation.paged import BlockPool, PagedCache, PagedPast
+from groundup.generation.sampling import SamplingConfig, choose_each, ending_together, generator
+from groundup.generation.scheduler import Part, Request, Scheduler, Text
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.model.lora import adapter_at_work, check_row_adapter, use_adapters
+
+
+@dataclass(frozen=True)
+class Step:
+    """One new token of one request."""
+
+    request: int
+    """The id that `submit` gave."""
+    token: int
+    log_prob: float | None
+    """Of the token by the model, before temperature and whatever else narrows the choice; None where
+    the request asked for none."""
+    top: list[tuple[int, float]]
+    """The likeliest tokens and their log-probabilities, as many as the request asked for."""
+    finished: Literal["stop", "length"] | None
+    """Whether this was the last token, and why: a stop id, or no more tokens asked for or possible."""
 
 
 class Engine:
-    """Continues token ids with a model.
+    """Continues many requests with one model. Not for several threads at once.
 
-    >>> list(Engine(model).stream([1, 2, 3], SamplingConfig(max_new_tokens=2)))  # doctest: +SKIP
-    [4, 5]
+    >>> engine = Engine(model)                                      # doctest: +SKIP
+    >>> engine.submit(Request([1, 2, 3], SamplingConfig(max_new_tokens=2)))  # doctest: +SKIP
+    0
+    >>> while engine.has_work:                                           # doctest: +SKIP
+    ...     for step in engine.step(): print(step.request, step.token)
     """
 
-    def __init__(self, model: GPT):
-        self.model = model.eval()
-        self.context_length = model.config.context_length
+    def __init__(
+        self,
+        model: GPT,
+        max_batch: int = 16,
+        cache_tokens: int | None = None,
+        block_size: int = 16,
+        chunk_tokens: int = 256,
+    ):
+        """At most `max_batch` requests run at once. The cache has room for `cache_tokens`, in blocks of
+        `block_size`; None is four full contexts, as few texts fill theirs. One step reads no more
+        than `chunk_tokens` tokens of prompts."""
+        self.model, self.config = model.eval(), model.config
+        self.context_length, self.device = self.config.context_length, model.device
+        if cache_tokens is None:
+            cache_tokens = min(4, max_batch) * self.context_length
+        self.cache = PagedCache(-(-cache_tokens // block_size), block_size)
+        self.pool = BlockPool(self.cache.n_blocks)
+        self.scheduler = Scheduler(
+            self.pool, block_size, max_batch, chunk_tokens, has_states(self.config)
+        )
+        self.adapter = adapter_at_work(model)
+        self._texts: dict[int, Text] = {}
+        self._submitted = 0
+
+    def submit(self, request: Request) -> int:
+        """Let a request wait for its turn; returns its id. Requests with different adapters run
+        together.
+
+        It ends with "length" after `max_new_tokens`, or where the context is full and nothing is to be
+        forgotten. Raises `InputError` for a prompt that is empty, longer than the context or has ids
+        outside the vocabulary, an adapter that `use_adapters` would refuse, and for a request that
+        could need more than the whole cache."""
+        _check_prompt(request.prompt, self.config)
+        adapter = request.adapter or self.adapter
+        if adapter != self.adapter:
+            check_row_adapter(self.model, adapter)
+        prompt, left = list(request.prompt), request.sampling.max_new_tokens
+        # The last token that is said is never looked at, so it needs no place in the context.
+        possible = self.context_length + 1 - len(prompt)
+        longest = len(prompt) + min(left, possible) - 1
+        room = self.cache.n_blocks * self.cache.block_size
+        if longest > room:
+            raise InputError(
+                f"the request may come to {longest} tokens, but the cache has room for {room}",
+                fix="ask for fewer new tokens, shorten the prompt or raise cache_tokens",
+            )
+        text = Text(
+            self._submitted, request, generator(request.sampling.seed, self.device),
+            left if request.when_full == "forget" else min(left, possible), prompt, adapter,
+            _kind(self.config, len(prompt), adapter), len(prompt),
+        )  # fmt: skip
+        self._submitted += 1
+        self._texts[text.id] = text
+        self.scheduler.waiting.append(text)
+        return text.id
+
+    def cancel(self, id: int) -> None:
+        """Forget a request and free its blocks. One that is over, or never was, is ignored."""
+        if id in self._texts:
+            self.scheduler.finish(self._texts.pop(id))
 
     @torch.inference_mode()
+    def step(self) -> list[Step]:
+        """Let the model work on what the scheduler chose: a pass for the texts that are talking, each
+        of which gives a token, and one for prompts, which give one where they are read to the end.
+        Nothing if there is nothing to do."""
+        return [step for parts in self.scheduler.plan() for step in self._pass(parts)]
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request runs or waits."""
+        return bool(self._texts)
+
+    @property
+    def running(self) -> int:
+        """How many requests are at work."""
+        return len(self.scheduler.running)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn, those that were sent away included."""
+        return len(self.scheduler.waiting)
+
+    @property
+    def free_blocks(self) -> int:
+        """How many blocks no request holds."""
+        return self.pool.available
+
+    @property
+    def shared_blocks(self) -> int:
+        """How many blocks several requests hold."""
+        return self.pool.shared
+
+    @property
+    def preemptions(self) -> int:
+        """How often a request was sent away for lack of blocks, since the beginning."""
+        return self.scheduler.preemptions
+
+    @property
+    def reused_tokens(self) -> int:
+        """How many tokens were not read, as others had read the same, since the beginning."""
+        return self.scheduler.reused_tokens
+
     def stream(
         self,
         prompt: Sequence[int],
@@ -30,20 +160,19 @@ class Engine:
         stop_ids: frozenset[int] = frozenset(),
     ) -> Iterator[int]:
         """Yield new token ids one by one, up to `sampling.max_new_tokens` or a stop id (which is
-        yielded, so that the caller sees why it ended).
+        yielded, so that the caller sees why it ended). Where the context is full, its older half is
+        forgotten.
 
-        Raises `InputError` for an empty prompt, one longer than the context or an id outside the
-        vocabulary.
+        For an engine that has nothing else to do. Raises `InputError` for a prompt that `submit` would
+        refuse.
         """
-        check_prompt(prompt, self.model.config)
-        batch = Batch(self.model, [prompt], sampling, [sampling.seed])
-        for _ in range(sampling.max_new_tokens):
-            chosen = int(batch.step())
-            yield chosen
-            if chosen in stop_ids:
-                return
+        id = self.submit(Request(prompt, sampling, stop_ids, when_full="forget"))
+        try:
+            while id in self._texts:
+                yield from (step.token for step in self.step())
+        finally:
+            self.cancel(id)
 
-    @torch.inference_mode()
     def batch(
         self,
         prompts: Sequence[Sequence[int]],
@@ -51,33 +180,109 @@ class Engine:
         stop_ids: frozenset[int] = frozenset(),
         seeds: Sequence[int | None] | None = None,
     ) -> list[list[int]]:
-        """What `stream` gives for each prompt, all prompts at once.
+        """What `stream` gives for each prompt, `max_batch` of them at once. `seeds` are those of each
+        prompt, in place of the one in `sampling`."""
+        said: dict[int, list[int]] = {}
+        try:
+            for prompt, seed in zip(prompts, seeds or repeat(sampling.seed), strict=False):
+                seeded = sampling.model_copy(update={"seed": seed})
+                said[self.submit(Request(prompt, seeded, stop_ids, when_full="forget"))] = []
+            while self.has_work:
+                for step in self.step():
+                    said[step.request].append(step.token)
+        finally:
+            for id in said:
+                self.cancel(id)
+        return list(said.values())
 
-        `seeds` are those of each prompt, in place of the one in `sampling`. Raises `InputError` for a
-        prompt that `stream` would refuse.
-        """
-        for prompt in prompts:
-            check_prompt(prompt, self.model.config)
-        said: list[list[int]] = [[] for _ in prompts]
-        if not prompts:
-            return said
-        batch = Batch(self.model, prompts, sampling, seeds or [sampling.seed] * len(prompts))
-        rows = said  # what is said in each row of the batch
-        for _ in range(sampling.max_new_tokens):
-            for row, token in zip(rows, batch.step().tolist(), strict=True):
-                if not _ended(row, stop_ids):
-                    row.append(token)
-            going = [i for i, row in enumerate(rows) if not _ended(row, stop_ids)]
-            if not going:
-                break
-            # Taking rows out copies the cache, so it is done when that halves the work.
-            if 2 * len(going) <= len(rows):
-                batch.keep(going)
-                rows = [rows[i] for i in going]
-        return said
+    def _pass(self, parts: list[Part]) -> list[Step]:
+        with self._adapters([part.text for part in parts]):
+            hidden = self._hidden(parts)
+        for part in parts:
+            self.scheduler.advance(part)
+            self._leave_behind(part.text)
+        rows = [row for row, part in enumerate(parts) if part.text.unknown == 0]
+        if not rows:
+            return []
+        texts = [parts[row].text for row in rows]
+        with self._adapters(texts):
+            logits = self.model.head(hidden[rows])
+        chosen = choose_each(
+            logits,
+            [text.forgotten + text.ids for text in texts],
+            [text.request.sampling for text in texts],
+            [text.generator for text in texts],
+        )
+        said = zip(texts, chosen.tolist(), logits, strict=True)
+        return [self._say(text, token, row) for text, token, row in said]
+
+    def _adapters(self, texts: list[Text]) -> ExitStack:
+        """Each text's adapter for its row, where it is not the same for all."""
+        names = [text.adapter for text in texts]
+        only_one = all(name == self.adapter for name in names)
+        return ExitStack() if only_one else use_adapters(self.model, names)
+
+    def _hidden(self, parts: list[Part]) -> Float[Tensor, "rows d_model"]:
+        """The model's state after the last token of each part; the cache knows the parts then."""
+        texts = [part.text for part in parts]
+        past = PagedPast(
+            self.cache,
+            [text.blocks for text in texts],
+            [text.known for text in texts],
+            [part.count for part in parts],
+            [text.prompt_length for text in texts],
+            self.device,
+        )
+        # Texts with states are talking, all of them, or read alone: they have the same ones.
+        for name in texts[0].states:
+            past.states[name] = torch.cat([text.states[name] for text in texts])
+        unread = [text.ids[text.known : text.known + part.count]
+                  for text, part in zip(texts, parts, strict=True)]  # fmt: skip
+        ids = ending_together(unread).to(self.device)
+        hidden = self.model.hidden(ids, past, past.padding)
+        for row, text in enumerate(texts):
+            text.states = {name: state[row : row + 1] for name, state in past.states.items()}
+        return hidden[:, -1]
+
+    def _leave_behind(self, text: Text) -> None:
+        """Give up what no window of the text will reach, where the text alone holds it."""
+        if self.config.window is None:
+            return
+        out_of_sight = (text.known - self.config.window + 1) // self.cache.block_size
+        for block in text.blocks[text.behind : max(0, out_of_sight)]:
+            if self.pool.holders[block] == 1:
+                self.pool.hide(block)
+                self.cache.forget(block)
+        text.behind = max(text.behind, out_of_sight)
+
+    def _forget(self, text: Text) -> None:
+        """The text outgrew the context: it goes on with its newer half."""
+        kept = max(1, self.context_length // 2)
+        self.scheduler.shorten(text, kept)
+        text.kind = _kind(self.config, kept, text.adapter)
+
+    def _say(self, text: Text, token: int, logits: Float[Tensor, " vocab"]) -> Step:
+        text.ids.append(token)
+        text.left -= 1
+        finished = None
+        if token in text.request.stop_ids:
+            finished = "stop"
+        elif text.left == 0:
+            finished = "length"
+        if finished:
+            self.cancel(text.id)
+        elif len(text.ids) > self.context_length:
+            self._forget(text)
+        log_prob, top = None, []
+        if text.request.top_log_probs is not None:
+            log_probs = logits.float().log_softmax(-1)
+            log_prob = log_probs[token].item()
+            best = log_probs.topk(min(text.request.top_log_probs, len(log_probs)))
+            top = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        return Step(text.id, token, log_prob, top, finished)
 
 
-def check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
+def _check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
     """Raises `InputError` for an empty prompt, one longer than the context or an id outside the
     vocabulary."""
     if not prompt:
@@ -96,5 +301,15 @@ def check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
         )
 
 
-def _ended(said: list[int], stop_ids: frozenset[int]) -> bool:
-    return bool(said) and said[-1] in stop_ids
+def has_states(config: ModelConfig) -> bool:
+    """Whether layers keep more of a text than keys and values."""
+    kinds = {config.layer_kind(layer) for layer in range(config.n_layers)}
+    return "linear" in kinds or config.short_conv > 0
+
+
+def _kind(config: ModelConfig, prompt_length: int, adapter: str | None) -> bytes:
+    """Texts of different kinds have different keys for the same tokens: those of another adapter, and
+    long prompts, which LongRoPE turns otherwise from the first token on."""
+    scaling = config.rope_scaling
+    is_long = scaling.kind == "longrope" and prompt_length > scaling.original_context_length
+    return repr((adapter, is_long)).encode()

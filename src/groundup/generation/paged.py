@@ -4,20 +4,20 @@ A text that grows does not know how long it will be. Room for its longest future
 empty; so each text takes a block whenever its last one is full, and a table says which blocks are
 its own, in order, wherever they lie: as an operating system does with the pages of its memory
 (PagedAttention, Kwon et al. 2023). A full block never changes again, so texts that begin alike can
-hold the same one. (Layers with a window keep all of a text as well here: a block is a piece of it in
-every layer.)
+hold the same one.
 
 `BlockPool` is the bookkeeping and holds numbers only, `PagedCache` holds the tensors, and
 `PagedPast` is what the model sees of them in one pass.
 """
 
 import hashlib
+import heapq
 from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.model.places import KeysAndValues
@@ -33,7 +33,9 @@ class BlockPool:
     def __init__(self, n_blocks: int):
         self.n_blocks = n_blocks
         self.holders = [0] * n_blocks
-        self._free = deque(range(n_blocks))
+        self._free = list(
+            range(n_blocks)
+        )  # the lowest first, so that texts mostly lie in one piece
         self._remembered: OrderedDict[int, None] = OrderedDict()  # the longest unused one first
         self._names: dict[int, bytes] = {}
         self._named: dict[bytes, int] = {}
@@ -52,7 +54,7 @@ class BlockPool:
         """A block for new tokens: a free one, else the remembered one that was longest unused; None
         if texts hold all of them."""
         if self._free:
-            block = self._free.popleft()
+            block = heapq.heappop(self._free)
         elif self._remembered:
             block, _ = self._remembered.popitem(last=False)
             del self._named[self._names.pop(block)]
@@ -75,6 +77,11 @@ class BlockPool:
         if block not in self._names and name not in self._named:
             self._names[block], self._named[name] = name, block
 
+    def hide(self, block: int) -> None:
+        """Parts of the block are gone: nobody finds it any more."""
+        if block in self._names:
+            del self._named[self._names.pop(block)]
+
     def release(self, block: int) -> None:
         """One text less holds the block."""
         self.holders[block] -= 1
@@ -82,7 +89,7 @@ class BlockPool:
             if block in self._names:
                 self._remembered[block] = None
             else:
-                self._free.append(block)
+                heapq.heappush(self._free, block)
 
 
 def block_name(before: bytes, tokens: Sequence[int]) -> bytes:
@@ -93,27 +100,47 @@ def block_name(before: bytes, tokens: Sequence[int]) -> bytes:
 
 
 class PagedCache:
-    """The keys and values of `n_blocks` blocks of `block_size` tokens, for every layer: tensors of
-    shape (n_blocks · block_size, kv_heads, width), made when a layer first brings some."""
+    """The keys and values of up to `n_blocks` blocks of `block_size` tokens, for every layer: tensors
+    of shape (slots, kv_heads, width), which grow as blocks are used.
+
+    In layers with a window a block lies on a page of its own, which is free again when no token will
+    look at it any more (`forget`)."""
 
     def __init__(self, n_blocks: int, block_size: int):
         self.n_blocks, self.block_size = n_blocks, block_size
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.pages: dict[int, int] = {}
+        self._free_pages = list(range(n_blocks))
 
-    def layer(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of a layer whose new ones look like these."""
-        if layer not in self.layers:
-            slots = self.n_blocks * self.block_size
-            keys, values = (x.new_empty(slots, x.shape[1], x.shape[3]) for x in (k, v))
+    def layer(self, layer: int, k: Tensor, v: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer whose new ones look like these, with room for `slots`."""
+        old = self.layers.get(layer)
+        if old is None or len(old[0]) < slots:
+            # Twice what there was, so that not every token makes it grow.
+            room = min(max(slots, 2 * len(old[0]) if old else 0), self.n_blocks * self.block_size)
+            keys, values = (x.new_empty(room, x.shape[1], x.shape[3]) for x in (k, v))
+            if old:
+                keys[: len(old[0])], values[: len(old[1])] = old
             self.layers[layer] = keys, values
         return self.layers[layer]
+
+    def page(self, block: int) -> int:
+        """Where a block lies in layers with a window."""
+        if block not in self.pages:
+            self.pages[block] = heapq.heappop(self._free_pages)
+        return self.pages[block]
+
+    def forget(self, block: int) -> None:
+        """No window reaches back to this block."""
+        if block in self.pages:
+            heapq.heappush(self._free_pages, self.pages.pop(block))
 
 
 class PagedPast:
     """The past of one pass over several texts, each row a text: a `groundup.model.places.Past`.
 
-    The rows end at the same place, as in `Batch`: a text with less past or fewer new tokens stands
-    behind padding. So the model needs not know that their keys lie scattered in blocks.
+    The rows end at the same place: a text with less past or fewer new tokens stands behind padding. So
+    the model needs not know that their keys lie scattered in blocks.
     """
 
     def __init__(
@@ -127,20 +154,18 @@ class PagedPast:
     ):
         """The blocks of each text, how many of its tokens they hold, how many this pass adds, and how
         many are its prompt."""
-        self.cache = cache
+        self.cache, self.tables, self.device = cache, tables, device
         self.states: dict[tuple[int, str], Tensor] = {}
         ends = [before + more for before, more in zip(known, new, strict=True)]
         self.end, self.time = max(ends), max(new)
         self.length = self.end - self.time
         padding = torch.tensor([self.end - end for end in ends])
         self.padding = padding.to(device) if padding.any() else None
-        position = torch.arange(self.end) - padding[:, None]
-        lengths = torch.maximum(position + 1, torch.tensor(prompts)[:, None])
+        self.position = torch.arange(self.end) - padding[:, None]
+        lengths = torch.maximum(self.position + 1, torch.tensor(prompts)[:, None])
         self.lengths: Int[Tensor, "rows time"] | None = lengths[:, self.length :].to(device)
-        slots = _slots(tables, position, cache.block_size)
-        is_new = (position >= torch.tensor(known)[:, None])[:, self.length :]
-        self.written = slots[:, self.length :][is_new].to(device)
-        self.is_new, self.slots = is_new.to(device), slots.to(device)
+        self.is_new = (self.position >= torch.tensor(known)[:, None])[:, self.length :]
+        self.places: dict[int | None, _Places] = {}
 
     def update(
         self,
@@ -151,23 +176,61 @@ class PagedPast:
     ) -> KeysAndValues:
         """Write the new keys and values to their blocks; returns, side by side, all that the new tokens
         may look at."""
-        buffers = self.cache.layer(layer, k, v)
-        seen = self.slots if window is None else self.slots[:, -(self.time + window - 1) :]
-        for buffer, x in zip(buffers, (k, v), strict=True):
-            buffer[self.written] = x.transpose(1, 2)[self.is_new]
-        keys, values = (
-            buffer.index_select(0, seen.flatten()).unflatten(0, seen.shape).transpose(1, 2)
-            for buffer in buffers
+        if window not in self.places:
+            self.places[window] = self._find(window)
+        places = self.places[window]
+        keys, values = self.cache.layer(layer, k, v, places.room)
+        return places.update(keys, k), places.update(values, v)
+
+    def _find(self, window: int | None) -> "_Places":
+        count = self.end if window is None else min(self.end, self.time + window - 1)
+        position = self.position[:, self.end - count :]
+        size, tables = self.cache.block_size, self.tables
+        if window is not None:
+            first = position[:, 0].clamp(min=0) // size
+            tables = [
+                [self.cache.page(b) if i >= start else 0 for i, b in enumerate(blocks)]
+                for start, blocks in zip(first.tolist(), tables, strict=True)
+            ]
+        return _Places(_slots(tables, position, size), self.is_new, self.device)
+
+
+class _Places:
+    """Where the tokens of a pass lie in the buffers of a layer: those that are looked at, the last of
+    which are those that are written."""
+
+    def __init__(
+        self,
+        slots: Int[Tensor, "rows seen"],
+        is_new: Bool[Tensor, "rows time"],
+        device: torch.device,
+    ):
+        self.room = int(slots.max()) + 1
+        self.written = slots[:, -is_new.shape[1] :][is_new].to(device)
+        self.slots, self.is_new = slots.to(device), is_new.to(device)
+        # One text in one piece can be looked at where it lies.
+        self.is_one_piece = len(slots) == 1 and bool((slots.diff() == 1).all())
+
+    def update(
+        self, buffer: Float[Tensor, "slots heads width"], x: Float[Tensor, "rows heads time width"]
+    ) -> Float[Tensor, "rows heads seen width"]:
+        """Write what is new; returns what is looked at."""
+        rows, seen = self.slots.shape
+        if self.is_one_piece:
+            buffer[self.room - x.shape[2] : self.room] = x[0].transpose(0, 1)
+            return buffer[None, self.room - seen : self.room].transpose(1, 2)
+        buffer[self.written] = x.transpose(1, 2)[self.is_new]
+        return (
+            buffer.index_select(0, self.slots.flatten()).unflatten(0, (rows, seen)).transpose(1, 2)
         )
-        return keys, values
 
 
 def _slots(
-    tables: Sequence[Sequence[int]], position: Int[Tensor, "rows end"], block_size: int
-) -> Int[Tensor, "rows end"]:
+    tables: Sequence[Sequence[int]], position: Int[Tensor, "rows seen"], block_size: int
+) -> Int[Tensor, "rows seen"]:
     """Where in the buffers the token at each position of a text lies. Padding, which nothing looks at,
     has the place of the first token: elsewhere there may be no numbers at all."""
     most = max(map(len, tables))
     table = torch.tensor([[*blocks, *[0] * (most - len(blocks))] for blocks in tables])
-    inside = position.clamp(min=0)
+    inside = torch.where(position < 0, position.clamp(min=0).amax(-1, keepdim=True), position)
     return table.gather(1, inside // block_size) * block_size + inside % block_size

@@ -11,6 +11,7 @@ First come, first served: nobody who came later delays an earlier one, so that e
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Request:
     """None: no log-probabilities; n: that of each token said, and of the n likeliest."""
     adapter: str | None = None
     """The adapter of the model that works on this text; None: the one that is at work anyway."""
+    when_full: Literal["stop", "forget"] = "stop"
+    """Where the context is full: end, or forget all but its newer half and go on."""
 
 
 @dataclass(eq=False)
@@ -42,21 +45,27 @@ class Text:
     id: int
     request: Request
     generator: torch.Generator
-    longest: int
-    """How many tokens it may come to, prompt included."""
+    left: int
+    """How many tokens it may still say."""
     ids: list[int]
+    """Its tokens, without those that it has forgotten."""
+    adapter: str | None = None
+    """The adapter that works on it, if any."""
+    kind: bytes = b""
+    """What its keys and values depend on beside its tokens."""
+    prompt_length: int = 0
+    """How many of its tokens it began with, or went on with when its context was full."""
+    forgotten: list[int] = field(default_factory=list)
     known: int = 0
     """How many of its tokens the cache holds."""
     blocks: list[int] = field(default_factory=list)
     """Its block table: where they are, and room for those to come."""
+    behind: int = 0
+    """How many of its blocks no window of the text reaches any more."""
     names: list[bytes] = field(default_factory=list)
     """Of its full blocks, as far as somebody asked."""
     states: dict[tuple[int, str], Tensor] = field(default_factory=dict)
     """What layers that are no attention keep of it."""
-    kind: bytes = b""
-    """What its keys and values depend on beside its tokens."""
-    adapter: str | None = None
-    """The adapter that works on it, if any."""
 
     @property
     def unknown(self) -> int:
@@ -120,6 +129,13 @@ class Scheduler:
                 self.pool.publish(text.blocks[i], name)
         text.known += part.count
 
+    def shorten(self, text: Text, kept: int) -> None:
+        """Let a running text forget all but its last `kept` tokens, which it will read again."""
+        self._send_back(text)
+        text.forgotten += text.ids[:-kept]
+        text.ids, text.prompt_length = text.ids[-kept:], kept
+        text.names.clear()
+
     def finish(self, text: Text) -> None:
         """The text is over, or nobody wants it any more."""
         self._release(text)
@@ -150,17 +166,17 @@ class Scheduler:
                 text.blocks.append(block)
                 continue
             latest = self.running[-1]
-            self._preempt(latest)
+            self._send_back(latest)
+            self.preemptions += 1
             if latest is text:
                 return False
         return True
 
-    def _preempt(self, text: Text) -> None:
+    def _send_back(self, text: Text) -> None:
         """Take a text's blocks; it will read what it said so far together with its prompt."""
         self._release(text)
         self.running.remove(text)
         self.waiting.appendleft(text)
-        self.preemptions += 1
 
     def _release(self, text: Text) -> None:
         # From the end, so that of what is remembered beginnings, which more texts share, stay longest.
@@ -168,7 +184,7 @@ class Scheduler:
             self.pool.release(block)
         text.blocks.clear()
         text.states.clear()
-        text.known = 0
+        text.known = text.behind = 0
 
     def _reading(self) -> list[Part]:
         """As many tokens of prompts, earliest first, as fit into a rectangle of `chunk_tokens`."""

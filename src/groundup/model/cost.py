@@ -202,9 +202,8 @@ def _kept(config: ModelConfig, kind: LayerKind, length: int) -> int:
         return _memory_size(config) + (delta.conv_width - 1) * channels
     if latent.kv_rank:
         return (latent.kv_rank + latent.rope_dim) * length
-    # A window is kept twice over, so that it moves to the front only now and then.
     sight = window(config, kind)
-    tokens = length if sight is None else min(2 * sight, length)
+    tokens = length if sight is None else min(sight - 1, length)  # what the next token looks at
     return 2 * config.n_kv_heads * config.head_dim * tokens + config.short_conv * config.d_model
 
 

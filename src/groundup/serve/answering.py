@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
 
-from groundup.generation.serving import Request, Step
+from groundup.generation.engine import Request, Step
 from groundup.generation.text import Completion, Saying
 from groundup.serve.metrics import Metrics
 from groundup.serve.openai import Generation

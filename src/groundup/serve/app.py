@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from groundup.evaluate.prediction import predict
-from groundup.generation.serving import BatchEngine
+from groundup.generation.engine import Engine
 from groundup.model.classifier import Classifier
 from groundup.serve import forms, inside, openai, page
 from groundup.serve.access import Access
@@ -40,7 +40,7 @@ def create_app(served: Served, config: ServeConfig) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
-        engine = None if served.is_classifier else BatchEngine(served.model, config.max_batch)
+        engine = None if served.is_classifier else Engine(served.model, config.max_batch)
         state.worker = Worker(engine, config.max_batch + config.max_queue)
         _add_gauges(metrics, state.worker)
         state.is_ready = True

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from groundup.generation.serving import Step
+from groundup.generation.engine import Step
 from groundup.serve.answering import Choice, Piece
 from groundup.serve.openai import ChatRequest, CompletionRequest, Generation, new_id, now, usage
 from groundup.serve.served import Served, bytes_of, text_of

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from groundup.errors import GroundupError
-from groundup.generation.serving import BatchEngine, Request, Step
+from groundup.generation.engine import Engine, Request, Step
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Worker:
     """Runs an engine in a thread of its own; a classifier has none, and only work that is given to `run`.
     `most` requests are open at once, running or waiting."""
 
-    def __init__(self, engine: BatchEngine | None, most: int):
+    def __init__(self, engine: Engine | None, most: int):
         self.engine, self.most = engine, most
         self.orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.answers: dict[int, Answer] = {}

@@ -129,7 +129,7 @@ class Rollouts:
         sampling = SamplingConfig(temperature=1.0, max_new_tokens=self.config.max_new_tokens)
         source = np.random.SeedSequence([self.seed, number])
         seeds = source.generate_state(len(prompts), np.uint64).tolist()
-        return Engine(self.model).batch(prompts, sampling, self.stop_ids, seeds)
+        return Engine(self.model, len(prompts)).batch(prompts, sampling, self.stop_ids, seeds)
 
 
 def padded(

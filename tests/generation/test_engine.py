@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from groundup.errors import InputError
-from groundup.generation.engine import Engine
+from groundup.generation.engine import Engine, Step
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
-from groundup.generation.serving import BatchEngine, Step
 from groundup.model.config import LoraConfig
-from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_parameters, add_lora, use_adapter
+from tests.generation.naive import alone
 from tests.model.test_parts import PARTS, small
 
 LONGROPE = {
@@ -27,6 +26,7 @@ MODELS = PARTS | {
     "one key head": {"n_kv_heads": 1},
     "longrope": {"rope_scaling": LONGROPE},
 }
+FAR_SIGHT = {"window": 30}  # what is behind a window is not kept for others
 WITH_STATES = ["memory", "neighbours"]
 
 
@@ -52,11 +52,7 @@ def random_requests(count: int, seed: int, context: int = 32) -> list[Request]:
     return requests
 
 
-def alone(model: GPT, request: Request) -> list[int]:
-    return list(Engine(model).stream(request.prompt, request.sampling, request.stop_ids))
-
-
-def run(engine: BatchEngine, said: dict[int, list[int]] | None = None) -> dict[int, list[int]]:
+def run(engine: Engine, said: dict[int, list[int]] | None = None) -> dict[int, list[int]]:
     """What each request says until there is nothing left to do."""
     said = {} if said is None else said
     while engine.has_work:
@@ -66,7 +62,7 @@ def run(engine: BatchEngine, said: dict[int, list[int]] | None = None) -> dict[i
     return said
 
 
-def together(engine: BatchEngine, requests: list[Request]) -> list[list[int]]:
+def together(engine: Engine, requests: list[Request]) -> list[list[int]]:
     ids = [engine.submit(request) for request in requests]
     said = run(engine)
     return [said[id] for id in ids]
@@ -75,7 +71,7 @@ def together(engine: BatchEngine, requests: list[Request]) -> list[list[int]]:
 @pytest.mark.parametrize("parts", MODELS)
 def test_requests_that_come_at_random_are_answered_as_alone(parts: str):
     model, requests, rng = small(**MODELS[parts]), random_requests(9, seed=3), random.Random(4)
-    engine = BatchEngine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
+    engine = Engine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
     said: dict[int, list[int]] = {}
     for request in requests:
         said[engine.submit(request)] = []
@@ -93,7 +89,7 @@ def test_requests_sent_away_for_lack_of_blocks_are_answered_as_alone(parts: str)
         Request([1, 2, 3, 4 + seed], SamplingConfig(temperature=1.2, max_new_tokens=25, seed=seed))
         for seed in range(5)
     ]
-    engine = BatchEngine(model, block_size=2, cache_tokens=36, chunk_tokens=16)
+    engine = Engine(model, block_size=2, cache_tokens=36, chunk_tokens=16)
     assert together(engine, requests) == [alone(model, request) for request in requests]
     assert engine.preemptions > 3
 
@@ -102,16 +98,16 @@ def test_requests_sent_away_for_lack_of_blocks_are_answered_as_alone(parts: str)
 @pytest.mark.parametrize("parts", ["windows", "memory", "neighbours", "longrope"])
 def test_prompts_read_in_chunks_are_answered_as_alone(parts: str, chunk_tokens: int):
     model, requests = small(**MODELS[parts]), random_requests(5, seed=7)
-    engine = BatchEngine(model, block_size=3, chunk_tokens=chunk_tokens)
+    engine = Engine(model, block_size=3, chunk_tokens=chunk_tokens)
     assert together(engine, requests) == [alone(model, request) for request in requests]
 
 
 @pytest.mark.parametrize("parts", ["windows", "latent", "experts", "longrope", "sandwich"])
 def test_blocks_of_a_common_beginning_are_shared_and_change_no_logit(parts: str):
-    model, beginning = small(**MODELS[parts]), list(range(3, 20))
+    model, beginning = small(**MODELS[parts] | FAR_SIGHT), list(range(3, 20))
     greedy = SamplingConfig(temperature=0, max_new_tokens=8)
     requests = [Request([*beginning, last], greedy, top_log_probs=50) for last in range(5)]
-    engine = BatchEngine(model, block_size=4)
+    engine = Engine(model, block_size=4)
     for request in requests:
         engine.submit(request)
     firsts = engine.step()
@@ -130,7 +126,7 @@ def test_blocks_of_a_common_beginning_are_shared_and_change_no_logit(parts: str)
 
 
 def test_a_beginning_is_remembered_after_its_request_until_the_blocks_are_needed():
-    model, engine = small(), BatchEngine(small(), block_size=4, cache_tokens=32)
+    model, engine = small(), Engine(small(), block_size=4, cache_tokens=32)
     first = Request(list(range(12)), SamplingConfig(temperature=0, max_new_tokens=4))
     answer = [alone(model, first)]
     assert together(engine, [first]) == answer and engine.reused_tokens == 0
@@ -141,7 +137,7 @@ def test_a_beginning_is_remembered_after_its_request_until_the_blocks_are_needed
 
 
 def test_what_waits_for_blocks_reuses_none():
-    engine = BatchEngine(small(), block_size=4, cache_tokens=20)
+    engine = Engine(small(), block_size=4, cache_tokens=20)
     for new in (8, 5):
         engine.submit(Request(list(range(12)), SamplingConfig(max_new_tokens=new, seed=new)))
     for _ in range(7):  # the first needs all but one of the five blocks, and may grow
@@ -153,7 +149,7 @@ def test_what_waits_for_blocks_reuses_none():
 
 @pytest.mark.parametrize("parts", WITH_STATES)
 def test_layers_with_states_share_nothing(parts: str):
-    engine = BatchEngine(small(**MODELS[parts]), block_size=2)
+    engine = Engine(small(**MODELS[parts]), block_size=2)
     requests = [
         Request(list(range(12)), SamplingConfig(max_new_tokens=3, seed=seed)) for seed in (1, 2)
     ]
@@ -163,7 +159,7 @@ def test_layers_with_states_share_nothing(parts: str):
 
 def test_a_request_that_is_cancelled_changes_no_other_and_leaves_no_block():
     model, requests, rng = small(**PARTS["windows"]), random_requests(14, seed=8), random.Random(9)
-    engine = BatchEngine(model, max_batch=4, block_size=2, cache_tokens=50, chunk_tokens=12)
+    engine = Engine(model, max_batch=4, block_size=2, cache_tokens=50, chunk_tokens=12)
     ids = [engine.submit(request) for request in requests]
     said: dict[int, list[int]] = {id: [] for id in ids}
     cancelled = set(ids[::3])
@@ -185,7 +181,7 @@ def test_a_request_ends_at_a_stop_id_after_its_tokens_or_where_the_context_is_fu
     free = alone(model, Request([1, 2], SamplingConfig(temperature=0, max_new_tokens=6)))
     greedy = SamplingConfig(temperature=0, max_new_tokens=6)
     endless = SamplingConfig(temperature=0, max_new_tokens=1000)
-    engine = BatchEngine(model)
+    engine = Engine(model)
     stopped = _of(engine, Request([1, 2], greedy, frozenset({free[3]})))
     assert [step.token for step in stopped] == free[: free.index(free[3]) + 1]
     assert [step.finished for step in stopped[:-1]] == [None] * (len(stopped) - 1)
@@ -200,19 +196,19 @@ def test_a_request_ends_at_a_stop_id_after_its_tokens_or_where_the_context_is_fu
 def test_log_probabilities_are_those_of_the_model_whatever_narrows_the_choice():
     model = small()
     narrow = SamplingConfig(temperature=0.3, top_k=3, max_new_tokens=5, seed=1)
-    steps = _of(BatchEngine(model), Request([7, 8, 9], narrow, top_log_probs=2))
+    steps = _of(Engine(model), Request([7, 8, 9], narrow, top_log_probs=2))
     ids = torch.tensor([[7, 8, 9, *(step.token for step in steps)]])
     with torch.no_grad():
         expected = model(ids)[0, 2:-1].log_softmax(-1)
     for step, log_probs in zip(steps, expected, strict=True):
         assert step.log_prob == pytest.approx(log_probs[step.token].item(), abs=1e-5)
         assert [token for token, _ in step.top] == log_probs.topk(2).indices.tolist()
-    for step in _of(BatchEngine(model), Request([7, 8, 9], narrow)):
+    for step in _of(Engine(model), Request([7, 8, 9], narrow)):
         assert step.log_prob is None and step.top == []
 
 
 def test_first_come_first_served():
-    engine = BatchEngine(small(), max_batch=1)
+    engine = Engine(small(), max_batch=1)
     for length in (5, 1, 3):
         engine.submit(Request([length], SamplingConfig(temperature=0, max_new_tokens=length)))
     order = []
@@ -223,7 +219,7 @@ def test_first_come_first_served():
 
 
 def test_those_who_talk_do_not_wait_for_a_long_prompt():
-    engine = BatchEngine(small(), chunk_tokens=4)
+    engine = Engine(small(), chunk_tokens=4)
     talker = engine.submit(Request([1], SamplingConfig(temperature=0, max_new_tokens=20)))
     engine.step()
     reader = engine.submit(Request([2] * 20, SamplingConfig(temperature=0, max_new_tokens=1)))
@@ -241,7 +237,7 @@ def test_those_who_talk_do_not_wait_for_a_long_prompt():
     ],
 )
 def test_what_can_never_be_answered_is_refused(prompt: list[int], new: int, said: str):
-    engine = BatchEngine(small(), block_size=4, cache_tokens=20)
+    engine = Engine(small(), block_size=4, cache_tokens=20)
     with pytest.raises(InputError, match=said):
         engine.submit(Request(prompt, SamplingConfig(max_new_tokens=new)))
     assert not engine.has_work and engine.step() == []
@@ -249,7 +245,7 @@ def test_what_can_never_be_answered_is_refused(prompt: list[int], new: int, said
 
 @pytest.mark.parametrize("parts", ["windows", "latent", "memory", "soft caps"])
 def test_requests_with_different_adapters_run_together_as_alone(parts: str):
-    model = small(**MODELS[parts])
+    model = small(**MODELS[parts] | FAR_SIGHT)
     add_lora(model, LoraConfig(rank=2, targets=["*"]), "law")  # the head as well
     add_lora(model, LoraConfig(rank=3, dora=True, targets=["feed_forward.*"]), "medicine")
     with torch.no_grad():
@@ -261,7 +257,7 @@ def test_requests_with_different_adapters_run_together_as_alone(parts: str):
         for prompt in (list(range(9)), [*range(8), 20, 21])
         for adapter in (None, "law", "medicine")
     ]
-    engine = BatchEngine(model, block_size=4, max_batch=4)
+    engine = Engine(model, block_size=4, max_batch=4)
     answers = []
     for request in requests:
         with use_adapter(model, request.adapter):
@@ -271,25 +267,53 @@ def test_requests_with_different_adapters_run_together_as_alone(parts: str):
     if parts not in WITH_STATES:  # a beginning is shared with texts of the same adapter only
         assert engine.reused_tokens == 3 * 8
     use_adapter(model, "law")
-    assert together(BatchEngine(model), [requests[0], requests[2]]) == [answers[1], answers[2]]
+    assert together(Engine(model), [requests[0], requests[2]]) == [answers[1], answers[2]]
 
 
 def test_adapters_that_are_not_there_or_on_experts_are_refused():
     model = small(**PARTS["experts"])
     add_lora(model, LoraConfig(rank=2, targets=["query"]), "law")
     with pytest.raises(InputError, match="did you mean 'law'"):
-        BatchEngine(model).submit(Request([1], SamplingConfig(), adapter="lav"))
+        Engine(model).submit(Request([1], SamplingConfig(), adapter="lav"))
     add_lora(model, LoraConfig(rank=2), "everything")
-    engine = BatchEngine(model)
+    engine = Engine(model)
     engine.submit(Request([1], SamplingConfig(), adapter="everything"))
     with pytest.raises(InputError, match="one at a time"):
         engine.submit(Request([1], SamplingConfig(), adapter="law"))
 
 
-def _of(engine: BatchEngine, request: Request) -> list[Step]:
+def _of(engine: Engine, request: Request) -> list[Step]:
     """All steps of one request."""
     engine.submit(request)
     steps = []
     while engine.has_work:
         steps += engine.step()
     return steps
+
+
+def test_what_no_window_reaches_any_more_takes_no_room():
+    model = small(layer_pattern=["window"], window=4, context_length=512)
+    engine = Engine(model, block_size=2)
+    greedy = SamplingConfig(temperature=0, max_new_tokens=300)
+    engine.submit(Request([1, 2, 3], greedy))
+    while engine.has_work:
+        engine.step()
+        assert len(engine.cache.pages) <= 3
+    assert max(len(keys) for keys, _ in engine.cache.layers.values()) < 12
+
+
+def test_a_text_that_goes_on_from_afar_finds_no_block_that_is_gone():
+    model = small(layer_pattern=["window", "full"], window=5)
+    engine = Engine(model, block_size=2)
+    greedy = SamplingConfig(temperature=0, max_new_tokens=6)
+    first = list(range(16))
+    for prompt in (first, first[:9] + [40], [*first, 7, 8, 9]):
+        request = Request(prompt, greedy, when_full="forget")
+        assert engine.batch([prompt], greedy) == [alone(model, request)]
+
+
+def test_a_stream_that_is_left_leaves_nothing_behind():
+    engine = Engine(small())
+    for _ in engine.stream([1, 2, 3], SamplingConfig(max_new_tokens=9)):
+        break
+    assert not engine.has_work and engine.free_blocks == engine.pool.n_blocks
