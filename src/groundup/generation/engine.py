@@ -19,6 +19,7 @@ from groundup.errors import InputError
 from groundup.generation.paged import BlockPool, PagedCache, PagedPast
 from groundup.generation.sampling import SamplingConfig, choose_each, ending_together, generator
 from groundup.generation.scheduler import Part, Request, Scheduler, Text
+from groundup.generation.speculative import Drafter
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_at_work, check_row_adapter, use_adapters
@@ -57,10 +58,14 @@ class Engine:
         cache_tokens: int | None = None,
         block_size: int = 16,
         chunk_tokens: int = 256,
+        drafter: Drafter | None = None,
+        draft_tokens: int = 4,
     ):
         """At most `max_batch` requests run at once. The cache has room for `cache_tokens`, in blocks of
         `block_size`; None is four full contexts, as few texts fill theirs. One step reads no more
-        than `chunk_tokens` tokens of prompts."""
+        than `chunk_tokens` tokens of prompts. The `drafter` guesses up to `draft_tokens` tokens of
+        each text, which changes nothing but the time. Raises `InputError` where a drafter does not
+        go with the model."""
         self.model, self.config = model.eval(), model.config
         self.context_length, self.device = self.config.context_length, model.device
         if cache_tokens is None:
@@ -68,9 +73,21 @@ class Engine:
         self.cache = PagedCache(-(-cache_tokens // block_size), block_size)
         self.pool = BlockPool(self.cache.n_blocks)
         self.scheduler = Scheduler(
-            self.pool, block_size, max_batch, chunk_tokens, has_states(self.config)
+            self.pool, block_size, max_batch, chunk_tokens, self.config.has_states
         )
         self.adapter = adapter_at_work(model)
+        self.drafter, self.draft_tokens = drafter, draft_tokens
+        if drafter:
+            if self.config.has_states:
+                raise InputError(
+                    "this model has layers with a state, which cannot take back a guess",
+                    "draft", "generate without a draft",
+                )  # fmt: skip
+            drafter.attach(self.config, self.cache)
+        self.guessed_tokens = 0
+        """How many tokens were guessed, since the beginning."""
+        self.right_guesses = 0
+        """How many of them the model said itself."""
         self._texts: dict[int, Text] = {}
         self._submitted = 0
 
@@ -114,9 +131,14 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[Step]:
         """Let the model work on what the scheduler chose: a pass for the texts that are talking, each
-        of which gives a token, and one for prompts, which give one where they are read to the end.
-        Nothing if there is nothing to do."""
-        return [step for parts in self.scheduler.plan() for step in self._pass(parts)]
+        of which gives a token (and one for each guess that was right), and one for prompts, which give
+        one where they are read to the end. Nothing if there is nothing to do."""
+        steps = []
+        for parts in self.scheduler.plan():
+            if self.drafter and parts[0].text.is_talking:
+                parts = self._with_guesses(self.drafter, parts)
+            steps += self._pass(parts)
+        return steps
 
     @property
     def has_work(self) -> bool:
@@ -200,13 +222,38 @@ class Engine:
             hidden = self._hidden(parts)
         for part in parts:
             self.scheduler.advance(part)
+        ends = {row: part for row, part in enumerate(parts) if part.text.unknown == 0}
+        steps = self._answer(list(ends.values()), hidden[list(ends)]) if ends else []
+        for part in parts:
             self._leave_behind(part.text)
-        rows = [row for row, part in enumerate(parts) if part.text.unknown == 0]
-        if not rows:
-            return []
-        texts = [parts[row].text for row in rows]
-        with self._adapters(texts):
-            logits = self.model.head(hidden[rows])
+        return steps
+
+    def _answer(self, parts: list[Part], hidden: Float[Tensor, "rows time d_model"]) -> list[Step]:
+        """The next token of each text, and the one after each guess that was right. The model has seen
+        all guesses, and `hidden` ends with them."""
+        places = [
+            (row, turn) for row, part in enumerate(parts) for turn in range(len(part.guesses) + 1)
+        ]
+        rows = torch.tensor([row for row, _ in places])
+        back = torch.tensor([len(parts[row].guesses) - turn for row, turn in places])
+        with self._adapters([parts[row].text for row, _ in places]):
+            logits = self.model.head(hidden[rows, hidden.shape[1] - 1 - back])
+        where = {place: i for i, place in enumerate(places)}
+        steps, going = [], list(range(len(parts)))
+        for turn in range(max(turn for _, turn in places) + 1):
+            here = logits[[where[row, turn] for row in going]]
+            said = self._choose([parts[row].text for row in going], here)
+            steps += said
+            going = [row for row, step in zip(going, said, strict=True)
+                     if not step.finished and _is_guess(parts[row], turn, step.token)]  # fmt: skip
+            if not going:
+                break
+            self.right_guesses += len(going)
+            for row in going:
+                self.scheduler.advance(Part(parts[row].text, 1))
+        return steps
+
+    def _choose(self, texts: list[Text], logits: Float[Tensor, "rows vocab"]) -> list[Step]:
         chosen = choose_each(
             logits,
             [text.forgotten + text.ids for text in texts],
@@ -216,33 +263,46 @@ class Engine:
         said = zip(texts, chosen.tolist(), logits, strict=True)
         return [self._say(text, token, row) for text, token, row in said]
 
+    def _with_guesses(self, drafter: Drafter, parts: list[Part]) -> list[Part]:
+        """The parts of texts that are talking, with guesses as far as the text has room for them."""
+        texts = [part.text for part in parts]
+        most = [
+            self.scheduler.room_for_guesses(
+                text,
+                min(self.draft_tokens, text.left - 1, self.context_length - len(text.ids)),
+            )
+            for text in texts
+        ]
+        guesses = drafter.propose(texts, most)
+        self.guessed_tokens += sum(map(len, guesses))
+        return [Part(text, 1, guess) for text, guess in zip(texts, guesses, strict=True)]
+
     def _adapters(self, texts: list[Text]) -> ExitStack:
         """Each text's adapter for its row, where it is not the same for all."""
         names = [text.adapter for text in texts]
         only_one = all(name == self.adapter for name in names)
         return ExitStack() if only_one else use_adapters(self.model, names)
 
-    def _hidden(self, parts: list[Part]) -> Float[Tensor, "rows d_model"]:
-        """The model's state after the last token of each part; the cache knows the parts then."""
+    def _hidden(self, parts: list[Part]) -> Float[Tensor, "rows time d_model"]:
+        """The model's states at the tokens of each part, at the end of its row; the cache knows the
+        parts then."""
         texts = [part.text for part in parts]
         past = PagedPast(
             self.cache,
             [text.blocks for text in texts],
             [text.known for text in texts],
-            [part.count for part in parts],
+            [len(part.ids) for part in parts],
             [text.prompt_length for text in texts],
             self.device,
         )
         # Texts with states are talking, all of them, or read alone: they have the same ones.
         for name in texts[0].states:
             past.states[name] = torch.cat([text.states[name] for text in texts])
-        unread = [text.ids[text.known : text.known + part.count]
-                  for text, part in zip(texts, parts, strict=True)]  # fmt: skip
-        ids = ending_together(unread).to(self.device)
+        ids = ending_together([part.ids for part in parts]).to(self.device)
         hidden = self.model.hidden(ids, past, past.padding)
         for row, text in enumerate(texts):
             text.states = {name: state[row : row + 1] for name, state in past.states.items()}
-        return hidden[:, -1]
+        return hidden
 
     def _leave_behind(self, text: Text) -> None:
         """Give up what no window of the text will reach, where the text alone holds it."""
@@ -301,10 +361,8 @@ def _check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
         )
 
 
-def has_states(config: ModelConfig) -> bool:
-    """Whether layers keep more of a text than keys and values."""
-    kinds = {config.layer_kind(layer) for layer in range(config.n_layers)}
-    return "linear" in kinds or config.short_conv > 0
+def _is_guess(part: Part, turn: int, token: int) -> bool:
+    return turn < len(part.guesses) and part.guesses[turn] == token
 
 
 def _kind(config: ModelConfig, prompt_length: int, adapter: str | None) -> bytes:

@@ -62,6 +62,8 @@ class Text:
     """Its block table: where they are, and room for those to come."""
     behind: int = 0
     """How many of its blocks no window of the text reaches any more."""
+    drafted: int = 0
+    """How many of its tokens the cache of a draft model holds."""
     names: list[bytes] = field(default_factory=list)
     """Of its full blocks, as far as somebody asked."""
     states: dict[tuple[int, str], Tensor] = field(default_factory=dict)
@@ -87,10 +89,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Part:
-    """The next `count` unknown tokens of a text."""
+    """The next `count` unknown tokens of a text, and guesses at those after them."""
 
     text: Text
     count: int
+    guesses: Sequence[int] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        known = self.text.known
+        return [*self.text.ids[known : known + self.count], *self.guesses]
 
 
 class Scheduler:
@@ -128,6 +136,17 @@ class Scheduler:
             for i, name in enumerate(self._names_filled(part), start=first):
                 self.pool.publish(text.blocks[i], name)
         text.known += part.count
+
+    def room_for_guesses(self, text: Text, most: int) -> int:
+        """How many tokens more than it has the text has room for, up to `most`: in its blocks, and in
+        such as nobody else needs for the next step."""
+        while len(text.blocks) < self.blocks_for(len(text.ids) + most):
+            if self.pool.available <= len(self.running):
+                break
+            block = self.pool.take()
+            assert block is not None
+            text.blocks.append(block)
+        return min(most, len(text.blocks) * self.block_size - len(text.ids))
 
     def shorten(self, text: Text, kept: int) -> None:
         """Let a running text forget all but its last `kept` tokens, which it will read again."""
@@ -184,7 +203,7 @@ class Scheduler:
             self.pool.release(block)
         text.blocks.clear()
         text.states.clear()
-        text.known = text.behind = 0
+        text.known = text.behind = text.drafted = 0
 
     def _reading(self) -> list[Part]:
         """As many tokens of prompts, earliest first, as fit into a rectangle of `chunk_tokens`."""

@@ -250,6 +250,12 @@ class ModelConfig(Settings):
             return self.latent.rope_dim
         return int(self.head_dim * self.rope_share)
 
+    @property
+    def has_states(self) -> bool:
+        """Whether layers keep more of a text than keys and values."""
+        kinds = {self.layer_kind(layer) for layer in range(self.n_layers)}
+        return "linear" in kinds or self.short_conv > 0
+
     def layer_kind(self, layer: int) -> LayerKind:
         """What this layer attends to."""
         return self.layer_pattern[layer % len(self.layer_pattern)]
