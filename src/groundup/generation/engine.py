@@ -5,6 +5,7 @@ Many requests at once, each with settings of its own, which come and go between 
 prompt was cut into chunks, whose blocks it shared or whether it was sent away in between.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class Step:
     top: list[tuple[int, float]]
     """The likeliest tokens and their log-probabilities, as many as the request asked for."""
     finished: Literal["stop", "length"] | None
-    """Whether this was the last token, and why: a stop id, or no more tokens asked for or possible."""
+    """Whether this was the last token, and why: a stop id or a form that is complete, or no more tokens
+    asked for or possible."""
 
 
 class Engine:
@@ -188,10 +190,15 @@ class Engine:
         For an engine that has nothing else to do. Raises `InputError` for a prompt that `submit` would
         refuse.
         """
-        id = self.submit(Request(prompt, sampling, stop_ids, when_full="forget"))
+        request = Request(prompt, sampling, stop_ids, when_full="forget")
+        return (step.token for step in self.answer(request))
+
+    def answer(self, request: Request) -> Iterator[Step]:
+        """The steps of a request, for an engine that has nothing else to do."""
+        id = self.submit(request)
         try:
             while id in self._texts:
-                yield from (step.token for step in self.step())
+                yield from self.step()
         finally:
             self.cancel(id)
 
@@ -255,7 +262,7 @@ class Engine:
 
     def _choose(self, texts: list[Text], logits: Float[Tensor, "rows vocab"]) -> list[Step]:
         chosen = choose_each(
-            logits,
+            _allowed(texts, logits),
             [text.forgotten + text.ids for text in texts],
             [text.request.sampling for text in texts],
             [text.generator for text in texts],
@@ -324,8 +331,10 @@ class Engine:
     def _say(self, text: Text, token: int, logits: Float[Tensor, " vocab"]) -> Step:
         text.ids.append(token)
         text.left -= 1
-        finished = None
-        if token in text.request.stop_ids:
+        finished, constraint = None, text.request.constraint
+        if constraint:
+            constraint.accept(token)
+        if token in text.request.stop_ids or (constraint and constraint.is_over):
             finished = "stop"
         elif text.left == 0:
             finished = "length"
@@ -359,6 +368,16 @@ def _check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
             f"token id {outside[0]} is outside the vocabulary of {config.vocab_size}",
             fix=f"use ids from 0 to {config.vocab_size - 1}, or the tokenizer of this model",
         )
+
+
+def _allowed(texts: list[Text], logits: Float[Tensor, "rows vocab"]) -> Float[Tensor, "rows vocab"]:
+    """The logits without those of tokens that a text's form does not allow."""
+    narrowed = logits
+    for row, text in enumerate(texts):
+        if constraint := text.request.constraint:
+            narrowed = logits.clone() if narrowed is logits else narrowed
+            narrowed[row].masked_fill_(~constraint.allowed.to(logits.device), -math.inf)
+    return narrowed
 
 
 def _is_guess(part: Part, turn: int, token: int) -> bool:

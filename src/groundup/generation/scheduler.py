@@ -11,13 +11,32 @@ First come, first served: nobody who came later delays an earlier one, so that e
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from groundup.generation.paged import BlockPool, block_name
 from groundup.generation.sampling import SamplingConfig
+
+
+@runtime_checkable
+class Constraint(Protocol):
+    """A form that an answer must have."""
+
+    @property
+    def allowed(self) -> Bool[Tensor, " vocab"]:
+        """Which tokens may come next."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer is complete."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """The token came."""
 
 
 @dataclass
@@ -34,6 +53,8 @@ class Request:
     """None: no log-probabilities; n: that of each token said, and of the n likeliest."""
     adapter: str | None = None
     """The adapter of the model that works on this text; None: the one that is at work anyway."""
+    constraint: Constraint | None = None
+    """What the answer must look like: made for this request alone, whose tokens it follows."""
     when_full: Literal["stop", "forget"] = "stop"
     """Where the context is full: end, or forget all but its newer half and go on."""
 

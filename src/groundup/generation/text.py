@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
+from groundup.generation.scheduler import Constraint, Request
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -46,18 +47,23 @@ def complete(
     completion: Completion,
     sampling: SamplingConfig,
     stop: Sequence[str] = (),
+    constraint: Constraint | None = None,
 ) -> Iterator[str]:
     """Yield the text that follows `completion.prompt_token_ids`, filling in `completion`.
 
     Ends at a special token such as the end of the text, or before a `stop` string; pieces never
-    hold half a character, nor a beginning that may yet become a stop string.
+    hold half a character, nor a beginning that may yet become a stop string. A `constraint` gives the text
+    a form (`groundup.generation.schema`).
     """
     saying = Saying(tokenizer, completion, stop)
-    for token in engine.stream(completion.prompt_token_ids, sampling, saying.ends):
-        if piece := saying.feed(token):
+    prompt = completion.prompt_token_ids
+    request = Request(prompt, sampling, saying.ends, constraint=constraint, when_full="forget")
+    for step in engine.answer(request):
+        if piece := saying.feed(step.token):
             yield piece
         if saying.is_over:
             return
+        completion.finish_reason = step.finished or completion.finish_reason
     if piece := saying.flush():
         yield piece
 

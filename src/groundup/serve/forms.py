@@ -8,7 +8,7 @@ from typing import Any
 from groundup.generation.engine import Step
 from groundup.serve.answering import Choice, Piece
 from groundup.serve.openai import ChatRequest, CompletionRequest, Generation, new_id, now, usage
-from groundup.serve.served import Served, bytes_of, text_of
+from groundup.serve.served import Served, text_of
 from groundup.tokenizer.tokenizer import Tokenizer
 
 
@@ -165,7 +165,7 @@ class TextForm(Form):
 
 
 def _named(tokenizer: Tokenizer, token: int, log_prob: float | None) -> dict[str, Any]:
-    known = bytes_of(tokenizer, token)
+    known = tokenizer.known_bytes(token)
     return {
         "token": known.decode("utf-8", "replace"), "logprob": log_prob, "bytes": list(known)
     }  # fmt: skip

@@ -18,7 +18,7 @@ from groundup.evaluate import inside
 from groundup.generation.sampling import SamplingConfig
 from groundup.serve.errors import ApiError
 from groundup.serve.openai import Body, Text
-from groundup.serve.served import Served, bytes_of, check_name, language_model, text_of
+from groundup.serve.served import Served, check_name, language_model, text_of
 from groundup.tokenizer.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -201,5 +201,5 @@ def _likeliest(tokenizer: Tokenizer, probabilities: Tensor, top: int) -> list[di
 
 def _named(tokenizer: Tokenizer, id_: int) -> dict[str, Any]:
     """A token by its id, as text and by its bytes."""
-    known = list(bytes_of(tokenizer, id_))
+    known = list(tokenizer.known_bytes(id_))
     return {"id": id_, "text": text_of(tokenizer, id_), "bytes": known}

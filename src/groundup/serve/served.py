@@ -70,17 +70,9 @@ def language_model(request: Request, name: str) -> Served:
     return served
 
 
-def bytes_of(tokenizer: Tokenizer, token: int) -> bytes:
-    """The bytes of a token; none for an id beyond the tokenizer's, of which a model may have some."""
-    try:
-        return tokenizer.token_bytes(token)
-    except InputError:
-        return b""
-
-
 def text_of(tokenizer: Tokenizer, token: int) -> str:
     """A token as text; half a character is U+FFFD."""
-    return bytes_of(tokenizer, token).decode("utf-8", "replace")
+    return tokenizer.known_bytes(token).decode("utf-8", "replace")
 
 
 @torch.inference_mode()

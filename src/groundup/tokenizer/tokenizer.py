@@ -368,6 +368,10 @@ class Tokenizer:
                 f"ids run from 0 to {self.vocab_size - 1}",
             ) from None  # fmt: skip
 
+    def known_bytes(self, id_: int) -> bytes:
+        """The same; none for an id beyond the vocabulary, of which a model may have some."""
+        return self._bytes.get(id_, b"")
+
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The text of each id, to look at. A character that several ids share is shown whole at
         the last of them, and the ones before are empty."""
