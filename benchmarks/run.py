@@ -64,7 +64,8 @@ def main() -> None:
         print(heading, file=sys.stderr, flush=True)
         command = [sys.executable, str(FOLDER / name), *options]
         # llama_cpp.py speaks to llama.cpp as the tests do.
-        found = os.environ | {"PYTHONPATH": str(FOLDER.parent)}
+        path = [str(FOLDER.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
         result = subprocess.run(command, capture_output=True, text=True, env=found)
         shown = result.stdout.strip() or f"failed: {result.stderr.strip().splitlines()[-1]}"
         measured[heading] = f"```\n{shown}\n```"

@@ -58,6 +58,26 @@ def test_a_trained_model_generates(trained: Path):
     assert groundup(*command).stdout == figures["text"] + "\n"
 
 
+def test_a_text_is_the_same_whoever_guesses_ahead(trained: Path):
+    command = ["generate", trained, "--prompt", "It was", "--seed", 1, "--max-new-tokens", 20]
+    alone = groundup(*command).stdout
+    for draft in ("prompt-lookup", trained):
+        result = groundup(*command, "--draft", draft, "--draft-tokens", 3)
+        assert result.returncode == 0 and result.stdout == alone
+
+
+def test_a_text_follows_a_schema_and_beams_find_a_likelier_one(trained: Path, tmp_path: Path):
+    (tmp_path / "schema.json").write_text(
+        '{"type": "array", "items": {"enum": [1, 2]}, "maxItems": 3}'
+    )
+    command = ["generate", trained, "--prompt", "It was", "--max-new-tokens", 20]
+    result = groundup(*command, "--json-schema", tmp_path / "schema.json")
+    assert set(json.loads(result.stdout)) <= {1, 2}
+    figures = json.loads(groundup(*command, "--beams", 3, "--json").stdout)
+    assert figures["text"] and figures["finish_reason"] in ("stop", "length")
+    assert groundup(*command, "--beams", 3).stdout == figures["text"] + "\n"
+
+
 def test_a_trained_model_is_measured_and_described(trained: Path, story: Path):
     result = groundup("evaluate", trained, "--text", story, "--json")
     figures = json.loads(result.stdout)
@@ -151,6 +171,14 @@ def test_quickstart_on_ones_own_text_goes_on_with_what_one_says(story: Path, tmp
         (["generate", "no/such/model", "--prompt", "x"], "no such model"),
         (["generate", "MODEL", "--prompt", "word " * 200], "looks at no more than 32"),
         (["generate", "MODEL", "--prompt", "x", "--temperature", "-1"], "temperature"),
+        (
+            ["generate", "MODEL", "--prompt", "x", "--beams", "2", "--top-k", "3"],
+            "--top-k has no effect",
+        ),
+        (["generate", "MODEL", "--prompt", "x", "--beams", "0"], "--beams must be"),
+        (["generate", "MODEL", "--prompt", "x", "--draft", "no/such/model"], "no such model"),
+        (["generate", "MODEL", "--prompt", "x", "--json-schema", "STORY"], "not valid JSON"),
+        (["generate", "MODEL", "--prompt", "x", "--json-schema", "no.json"], "No such file"),
         (["tokenizer", "encode", "no/such"], "no such tokenizer"),
         (["evaluate", "MODEL", "--text", "no.txt"], "no such file"),
         (["quickstart", "--minutes", "0"], "--minutes must be a number above 0"),

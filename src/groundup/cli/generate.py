@@ -1,9 +1,31 @@
 """`groundup generate`"""
 
+import argparse
 import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
+from groundup.errors import InputError
+
+if TYPE_CHECKING:
+    from groundup.generation.text import Completion
+    from groundup.model.gpt import GPT
+    from groundup.tokenizer.tokenizer import Tokenizer
+
+SAMPLING = {
+    "--max-new-tokens": "how many tokens at most", "--temperature": "0 takes the likeliest",
+    "--top-k": "among the k likeliest", "--top-p": "among the likeliest with this probability",
+    "--min-p": "leave out the less likely than this share", "--seed": "same seed, same text",
+    "--repetition-penalty": "above 1: fewer repetitions",
+}  # fmt: skip
+SEARCH = {
+    "--beams": "the likeliest text that so many beams find, instead of token by token",
+    "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same text",
+    "--draft-tokens": "so many guesses at a time (4)",
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -17,34 +39,21 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--prompt", help="the text to continue (standard input)")
     parser.add_argument("--stop", nargs="+", default=[], help="end before any of these strings")
+    parser.add_argument("--json-schema", metavar="FILE", help="answer with JSON of this schema")
     parser.add_argument("--json", action="store_true", help="print text, ids and figures as JSON")
-    flags = {
-        "--max-new-tokens": "how many tokens at most", "--temperature": "0 takes the likeliest",
-        "--top-k": "among the k likeliest", "--top-p": "among the likeliest with this probability",
-        "--min-p": "leave out the less likely than this share", "--seed": "same seed, same text",
-        "--repetition-penalty": "above 1: fewer repetitions",
-    }  # fmt: skip
-    for flag, about in flags.items():
+    for flag, about in (SAMPLING | SEARCH).items():
         parser.add_argument(flag, type=typed(flag), help=about)
     parsed = parser.parse(arguments)
 
-    import time
-
     from groundup.cli.streams import print_json, standard_input
-    from groundup.generation.engine import Engine
-    from groundup.generation.sampling import SamplingConfig
-    from groundup.generation.text import Completion, complete
+    from groundup.generation.text import Completion
     from groundup.weights.directory import load
 
-    names = [flag[2:].replace("-", "_") for flag in flags]
-    settings = {name: getattr(parsed, name) for name in names}
-    given = {name: value for name, value in settings.items() if value is not None}
-    sampling = SamplingConfig.parse(given, "command line")
     model, tokenizer = load(parsed.model)
     prompt = standard_input() if parsed.prompt is None else parsed.prompt
     completion = Completion(tokenizer.encode_prompt(prompt))
     began = time.perf_counter()
-    for piece in complete(Engine(model), tokenizer, completion, sampling, parsed.stop):
+    for piece in _pieces(parsed, model, tokenizer, completion):
         if not parsed.json:
             sys.stdout.write(piece)
             sys.stdout.flush()
@@ -61,3 +70,52 @@ def main(arguments: list[str]) -> None:
             "tokens_per_second": len(completion.token_ids) / seconds,
         }
     )
+
+
+def _pieces(
+    parsed: argparse.Namespace, model: "GPT", tokenizer: "Tokenizer", completion: "Completion"
+) -> Iterable[str]:
+    """The text as it comes, by the flags that were given."""
+    from groundup.generation.config import GenerateConfig
+    from groundup.generation.engine import Engine
+    from groundup.generation.sampling import SamplingConfig
+    from groundup.generation.speculative import load_drafter
+    from groundup.generation.text import complete, likeliest
+
+    sampling = SamplingConfig.parse(_given(parsed, SAMPLING), "command line")
+    config = GenerateConfig.parse(_given(parsed, SEARCH), "command line")
+    if config.beams:
+        _refuse_beside_beams(parsed)
+        return [
+            likeliest(
+                model, tokenizer, completion, config.beams, sampling.max_new_tokens, parsed.stop
+            )
+        ]
+    drafter = load_drafter(config.draft, tokenizer) if config.draft else None
+    engine = Engine(model, max_batch=1, drafter=drafter, draft_tokens=config.draft_tokens)
+    constraint = None
+    if parsed.json_schema:
+        from groundup.generation.schema import Grammars, read_schema
+
+        grammars = Grammars(tokenizer, model.config.vocab_size)
+        constraint = grammars.json_schema(read_schema(parsed.json_schema), parsed.json_schema)
+    return complete(engine, tokenizer, completion, sampling, parsed.stop, constraint)
+
+
+def _given(parsed: argparse.Namespace, flags: Mapping[str, str]) -> dict[str, Any]:
+    names = [flag[2:].replace("-", "_") for flag in flags]
+    return {name: value for name in names if (value := getattr(parsed, name)) is not None}
+
+
+def _refuse_beside_beams(parsed: argparse.Namespace) -> None:
+    """Beams take the likeliest text: what draws or narrows the choice has no meaning beside them."""
+    without = _given(parsed, SAMPLING) | _given(parsed, {"--json-schema": "", "--draft": ""})
+    without.pop("max_new_tokens", None)
+    if str(without.get("temperature")) in ("0", "0.0"):
+        without.pop("temperature")
+    if without:
+        flag = "--" + next(iter(without)).replace("_", "-")
+        raise InputError(
+            f"{flag} has no effect on beams, which look for the likeliest text",
+            "--beams", f"leave out {flag} or --beams",
+        )  # fmt: skip

@@ -51,7 +51,9 @@ def beam_search(
         ended = sorted(ended, key=lambda beam: -beam.score(length_penalty))[:beams]
         going = [beam for beam in candidates if beam.ids[-1] not in stop_ids][:beams]
         # What goes on is no longer expected to overtake what has ended.
-        if len(ended) == beams and ended[-1].score(length_penalty) >= going[0].score(length_penalty):
+        if len(ended) == beams and ended[-1].score(length_penalty) >= going[0].score(
+            length_penalty
+        ):
             return ended
     return sorted(ended + going, key=lambda beam: -beam.score(length_penalty))[:beams]
 
@@ -61,7 +63,8 @@ def _longer_by_one(
 ) -> list[Beam]:
     """The `count` likeliest beginnings that are a token longer, likeliest first."""
     asked = {
-        engine.submit(Request([*prompt, *beam.ids], NEXT, top_log_probs=count)): beam for beam in going
+        engine.submit(Request([*prompt, *beam.ids], NEXT, top_log_probs=count)): beam
+        for beam in going
     }
     longer = []
     while engine.has_work:

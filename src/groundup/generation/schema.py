@@ -6,11 +6,12 @@ What may come next is worked out by llguidance, a parser of bytes that knows whi
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool
-from llguidance import JsonCompileOptions, LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer
 from llguidance import TokenizerWrapper as Wrapper
 from torch import Tensor
 
@@ -19,7 +20,9 @@ from groundup.tokenizer.tokenizer import Tokenizer
 
 # As Python writes JSON, and most text that models have read; free spaces would let a small model fill
 # its answer with them.
-SPACES: JsonCompileOptions = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+SPACES = {
+    "x-guidance": {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+}
 
 
 class Grammars:
@@ -33,18 +36,38 @@ class Grammars:
         """For one answer that is JSON of this schema.
 
         Raises `InputError` where the schema is none, or uses what cannot be followed."""
-        try:
-            grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), SPACES)
-        except ValueError as error:
-            raise InputError(f"this is no JSON schema: {error}", where) from error
-        matcher = LLMatcher(self.tokens, grammar, log_level=0)
+        return self.grammar(f"start: {json_rule(schema)}", where)
+
+    def grammar(self, lark: str, where: str = "grammar") -> "Matching":
+        """For one answer of this grammar, in llguidance's form of Lark."""
+        matcher = LLMatcher(self.tokens, LLMatcher.grammar_from_lark(lark), log_level=0)
         if matcher.is_error():
-            reason = matcher.get_error().splitlines()[0]
+            reason = matcher.get_error().splitlines()[0].rpartition("JSON schema: ")[2]
             raise InputError(
                 f"the JSON schema cannot be followed: {reason}",
                 where, "use type, properties, required, items, enum and the like",
             )  # fmt: skip
         return Matching(matcher, self.vocab_size)
+
+
+def json_rule(schema: Mapping[str, Any]) -> str:
+    """JSON of this schema as a part of a grammar."""
+    return f"%json {json.dumps({**schema, **SPACES})}"
+
+
+def read_schema(path: str) -> dict[str, Any]:
+    """A JSON schema from a file. Raises `InputError` where there is none."""
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot read this file: {error.strerror}", path, "check the path"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"not valid JSON ({error})", path, "write a JSON schema") from None
+    if not isinstance(schema, dict):
+        raise InputError("a JSON schema is an object", path, 'begin with {"type": …}')
+    return schema
 
 
 class Matching:

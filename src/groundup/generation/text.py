@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from groundup.generation.beams import beam_search
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Constraint, Request
@@ -68,6 +69,25 @@ def complete(
         yield piece
 
 
+def likeliest(
+    model: GPT,
+    tokenizer: Tokenizer,
+    completion: Completion,
+    beams: int,
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+) -> str:
+    """The likeliest text that so many beams find, filling in `completion`."""
+    saying = Saying(tokenizer, completion, stop)
+    found = beam_search(model, completion.prompt_token_ids, beams, max_new_tokens, saying.ends)
+    for token in found[0].ids:
+        saying.feed(token)
+        if saying.is_over:
+            return completion.text
+    saying.flush()
+    return completion.text
+
+
 class Saying:
     """Tokens as text while they come: fills in a completion, and knows when it is over, by a special
     token such as the end of the text or by a `stop` string."""
@@ -89,7 +109,7 @@ class Saying:
         cut = min((at for at in map(self.held.find, self.stop) if at >= 0), default=None)
         if cut is not None:
             return self._end(self.held[:cut])
-        free = len(self.held) - _possible_stop(self.held, self.stop)
+        free = len(self.held) - possible_beginning(self.held, self.stop)
         said, self.held = self.held[:free], self.held[free:]
         return self._say(said)
 
@@ -108,8 +128,8 @@ class Saying:
         return said
 
 
-def _possible_stop(text: str, stop: Sequence[str]) -> int:
-    """Length of the longest end of `text` that a stop string begins with."""
+def possible_beginning(text: str, stop: Sequence[str]) -> int:
+    """Length of the longest end of `text` that one of the strings begins with."""
     return max(
         (n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])),
         default=0,

@@ -2,19 +2,21 @@
 them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from groundup.generation.engine import Request, Step
+from groundup.generation.scheduler import Constraint
 from groundup.generation.text import Completion, Saying
 from groundup.serve.metrics import Metrics
 from groundup.serve.openai import Generation
+from groundup.serve.tools import CallReader
 from groundup.serve.worker import Answer, Worker
 from groundup.tokenizer.tokenizer import Tokenizer
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass
@@ -26,6 +28,15 @@ class Piece:
     text: str
     steps: list[Step] = field(default_factory=list)
     finish: Finish | None = None
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    """Functions that the model calls."""
+
+    def add(self, more: "Piece") -> None:
+        """What comes next in the same answer."""
+        self.text += more.text
+        self.steps += more.steps
+        self.calls += more.calls
+        self.finish = more.finish
 
 
 @dataclass
@@ -36,6 +47,8 @@ class Choice:
     completion: Completion
     answer: Answer
     saying: Saying
+    reader: CallReader | None = None
+    """Where the model may call functions."""
     tokens: int = 0
     """How many the model has made, the one that ends the answer included."""
 
@@ -46,18 +59,25 @@ class Choice:
             async for step in self.answer:
                 self.tokens += 1
                 text = self.saying.feed(step.token)
+                finish: Finish | None = "stop" if self.saying.is_over else step.finished
+                if finish and not self.saying.is_over:
+                    text += self.saying.flush()
                 shown = text if begun else text.lstrip()
                 begun = begun or bool(shown)
                 steps = [] if step.token in self.saying.ends else [step]
-                if self.saying.is_over:
-                    yield Piece(self.index, shown, steps, "stop")
+                yield self._piece(shown, steps, finish)
+                if finish:
                     return
-                if step.finished:
-                    yield Piece(self.index, shown + self.saying.flush(), steps, "length")
-                    return
-                yield Piece(self.index, shown, steps)
         finally:
             self.answer.close()
+
+    def _piece(self, text: str, steps: list[Step], finish: Finish | None) -> Piece:
+        if self.reader is None:
+            return Piece(self.index, text, steps, finish)
+        said, calls = self.reader.feed(text, is_last=finish is not None)
+        if finish == "stop" and self.reader.count:
+            finish = "tool_calls"
+        return Piece(self.index, said, steps, finish, calls)
 
 
 def choices(
@@ -67,18 +87,26 @@ def choices(
     worker: Worker,
     context_length: int,
     top: int | None,
+    constraint: Callable[[], Constraint | None],
+    calls: bool,
 ) -> list[Choice]:
-    """Ask the engine for all answers to a request: `n` to each prompt. If it cannot take on all of
-    them, it takes on none."""
+    """Ask the engine for all answers to a request: `n` to each prompt, each with a `constraint` of its
+    own; `calls` where they may hold calls of functions. If it cannot take on all of them, it takes on
+    none."""
     asked: list[Choice] = []
     try:
         for prompt in prompts:
             for number in range(body.n):
                 sampling = body.sampling(context_length - len(prompt), number)
-                request = Request(prompt, sampling, frozenset(tokenizer.end_ids), top)
+                request = Request(
+                    prompt, sampling, frozenset(tokenizer.end_ids), top, constraint=constraint()
+                )
                 completion = Completion(list(prompt))
                 saying = Saying(tokenizer, completion, body.stops)
-                asked.append(Choice(len(asked), completion, worker.ask(request), saying))
+                reader = CallReader() if calls else None
+                asked.append(
+                    Choice(len(asked), completion, worker.ask(request), saying, reader=reader)
+                )
     except Exception:
         close(asked)
         raise

@@ -8,7 +8,7 @@ for to look inside the model (`inside.py`).
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -18,8 +18,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from groundup.evaluate.prediction import predict
 from groundup.generation.engine import Engine
+from groundup.generation.scheduler import Constraint
+from groundup.generation.speculative import load_drafter
 from groundup.model.classifier import Classifier
-from groundup.serve import forms, inside, openai, page
+from groundup.serve import forms, inside, openai, page, tools
 from groundup.serve.access import Access
 from groundup.serve.answering import Choice, choices, together
 from groundup.serve.config import ServeConfig
@@ -40,7 +42,7 @@ def create_app(served: Served, config: ServeConfig) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
-        engine = None if served.is_classifier else Engine(served.model, config.max_batch)
+        engine = None if served.is_classifier else _engine(served, config)
         state.worker = Worker(engine, config.max_batch + config.max_queue)
         _add_gauges(metrics, state.worker)
         state.is_ready = True
@@ -103,11 +105,11 @@ async def chat_completions(request: Request, body: openai.ChatRequest) -> Respon
     served = language_model(request, body.model)
     if not served.tokenizer.knows_turns:
         raise ApiError(400, "this model knows no turns: use /v1/completions", "messages")
-    messages = [message.plain() for message in body.messages]
     prompt = await asyncio.to_thread(
-        served.tokenizer.encode_chat, messages, add_generation_prompt=True
+        tools.encode, served.tokenizer, body.messages, body.usable_tools
     )
-    asked = _ask(request, body, [prompt], body.top, "messages")
+    form = await asyncio.to_thread(_form, served, body)
+    asked = _ask(request, body, [prompt], body.top, "messages", form, bool(body.usable_tools))
     return await _answer(request, body, forms.ChatForm(body, served), asked)
 
 
@@ -173,7 +175,13 @@ def _prompts(served: Served, body: openai.CompletionRequest) -> list[list[int]]:
 
 
 def _ask(
-    request: Request, body: openai.Generation, prompts: list[list[int]], top: int | None, param: str
+    request: Request,
+    body: openai.Generation,
+    prompts: list[list[int]],
+    top: int | None,
+    param: str,
+    constraint: Callable[[], Constraint | None] = lambda: None,
+    calls: bool = False,
 ) -> list[Choice]:
     """Ask the model for all answers to a request; refused where a prompt leaves no room."""
     state = request.app.state
@@ -183,7 +191,28 @@ def _ask(
             message = f"the prompt has {len(prompt):,} tokens; this model takes 1 to {most - 1:,}"
             raise ApiError(400, message, param, "context_length_exceeded" if prompt else None)
     state.metrics.prompt_tokens.inc(sum(map(len, prompts)))
-    return choices(body, prompts, state.served.tokenizer, state.worker, most, top)
+    return choices(
+        body, prompts, state.served.tokenizer, state.worker, most, top, constraint, calls
+    )
+
+
+def _form(served: Served, body: openai.ChatRequest) -> Callable[[], Constraint | None]:
+    """Makes what an answer must look like: a call that is required, or JSON of a schema. Raises
+    `InputError` for a schema that cannot be followed."""
+    if body.required_tools:
+        lark = tools.grammar(body.required_tools)
+        served.grammars.grammar(lark, "tools")
+        return lambda: served.grammars.grammar(lark)
+    schema = body.response_format and body.response_format.schema_of_answer
+    if schema is None:
+        return lambda: None
+    served.grammars.json_schema(schema, "response_format")
+    return lambda: served.grammars.json_schema(schema)
+
+
+def _engine(served: Served, config: ServeConfig) -> Engine:
+    drafter = load_drafter(config.draft, served.tokenizer) if config.draft else None
+    return Engine(served.model, config.max_batch, drafter=drafter, draft_tokens=config.draft_tokens)
 
 
 async def _answer(

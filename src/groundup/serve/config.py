@@ -20,6 +20,11 @@ class ServeConfig(Settings):
     """So many requests are answered together, each going on with every step."""
     max_queue: Annotated[int, Field(ge=0)] = 64
     """So many more may wait; others are sent away with 429."""
+    draft: str | None = None
+    """A smaller model with the same tokenizer, or prompt-lookup: guesses ahead, which saves time and
+    changes no token."""
+    draft_tokens: Annotated[int, Field(ge=1, le=32)] = 4
+    """So many tokens are guessed at a time."""
     max_request_bytes: PositiveInt = 1_000_000
     """A longer body is refused."""
     max_seconds: PositiveFloat = 600.0

@@ -25,8 +25,8 @@ class Form(ABC):
         self.id, self.created = new_id(self.prefix), now()
 
     @abstractmethod
-    def choice(self, choice: Choice, steps: Sequence[Step]) -> dict[str, Any]:
-        """A finished answer."""
+    def choice(self, choice: Choice, piece: Piece) -> dict[str, Any]:
+        """A finished answer, all of it in one piece."""
 
     @abstractmethod
     def delta(self, piece: Piece) -> dict[str, Any]:
@@ -34,16 +34,10 @@ class Form(ABC):
 
     async def whole(self, pieces: AsyncIterator[Piece], asked: Sequence[Choice]) -> dict[str, Any]:
         """The answer when all of it is there."""
-        steps: list[list[Step]] = [[] for _ in asked]
-        texts = [""] * len(asked)
+        wholes = [Piece(choice.index, "") for choice in asked]
         async for piece in pieces:
-            steps[piece.index] += piece.steps
-            texts[piece.index] += piece.text
-            if piece.finish:
-                asked[piece.index].completion.finish_reason = piece.finish
-        for choice, text in zip(asked, texts, strict=True):
-            choice.completion.text = text
-        done = [self.choice(choice, of) for choice, of in zip(asked, steps, strict=True)]
+            wholes[piece.index].add(piece)
+        done = [self.choice(choice, whole) for choice, whole in zip(asked, wholes, strict=True)]
         return self._head(self.kinds[0]) | {"choices": done, "usage": self._usage(asked)}
 
     async def chunks(
@@ -54,7 +48,7 @@ class Form(ABC):
             yield self._chunk(opening)
         yield self._chunk(self.delta(first))
         async for piece in pieces:
-            if piece.text or piece.steps or piece.finish:
+            if piece.text or piece.steps or piece.calls or piece.finish:
                 yield self._chunk(self.delta(piece))
         if self.body.wants_usage:
             yield self._head(self.kinds[1]) | {"choices": [], "usage": self._usage(asked)}
@@ -85,12 +79,14 @@ class ChatForm(Form):
     kinds = ("chat.completion", "chat.completion.chunk")
     body: ChatRequest
 
-    def choice(self, choice: Choice, steps: Sequence[Step]) -> dict[str, Any]:
-        said = choice.completion
+    def choice(self, choice: Choice, piece: Piece) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": piece.text, "refusal": None}
+        if piece.calls:
+            calls = [{k: v for k, v in call.items() if k != "index"} for call in piece.calls]
+            message |= {"content": piece.text or None, "tool_calls": calls}
         return {
-            "index": choice.index,
-            "message": {"role": "assistant", "content": said.text, "refusal": None},
-            "finish_reason": said.finish_reason, "logprobs": self._log_probs(steps),
+            "index": choice.index, "message": message, "finish_reason": piece.finish,
+            "logprobs": self._log_probs(piece.steps),
         }  # fmt: skip
 
     def openings(self, asked: Sequence[Choice]) -> list[dict[str, Any]]:
@@ -98,11 +94,13 @@ class ChatForm(Form):
         return [self._delta(choice.index, delta, None, ()) for choice in asked]
 
     def delta(self, piece: Piece) -> dict[str, Any]:
-        delta = {"content": piece.text} if piece.text else {}
+        delta: dict[str, Any] = {"content": piece.text} if piece.text else {}
+        if piece.calls:
+            delta["tool_calls"] = piece.calls
         return self._delta(piece.index, delta, piece.finish, piece.steps)
 
     def _delta(
-        self, index: int, delta: dict[str, str], finish: str | None, steps: Sequence[Step]
+        self, index: int, delta: dict[str, Any], finish: str | None, steps: Sequence[Step]
     ) -> dict[str, Any]:
         return {
             "index": index, "delta": delta, "finish_reason": finish, "logprobs": self._log_probs(steps)
@@ -126,11 +124,9 @@ class TextForm(Form):
     kinds = ("text_completion", "text_completion")
     body: CompletionRequest
 
-    def choice(self, choice: Choice, steps: Sequence[Step]) -> dict[str, Any]:
-        said = choice.completion
-        return self._choice(
-            choice.index, self._prompt(choice) + said.text, said.finish_reason, steps
-        )
+    def choice(self, choice: Choice, piece: Piece) -> dict[str, Any]:
+        text = self._prompt(choice) + piece.text
+        return self._choice(choice.index, text, piece.finish, piece.steps)
 
     def openings(self, asked: Sequence[Choice]) -> list[dict[str, Any]]:
         if not self.body.echo:

@@ -97,26 +97,112 @@ class Part(Body):
     text: Text
 
 
+class Function(Body):
+    """What a model may call."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    """A JSON schema of its arguments."""
+    strict: bool | None = None
+    """Not used: a call that is required follows the schema anyway."""
+
+
+class Tool(Body):
+    """A function, as the list of tools has it."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class Called(Body):
+    """A function and the arguments it was called with, as JSON."""
+
+    name: str
+    arguments: Text
+
+
+class ToolCall(Body):
+    """A call that the assistant made."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: Called
+    index: int | None = None
+    """Not used: streams have it."""
+
+
+class Named(Body):
+    """A function by its name."""
+
+    name: str
+
+
+class ToolChoice(Body):
+    """The function that must be called."""
+
+    type: Literal["function"]
+    function: Named
+
+
 class ChatMessage(Body):
     """One turn."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[Part], Field(min_length=1)]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[Part], Field(min_length=1)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
+    """Those that the assistant made."""
+    tool_call_id: str | None = None
+    """Which of them a `tool` answers."""
     name: str | None = None
-    """Not used."""
+    refusal: None = None
+    """Not used, as the name."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ChatMessage":
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls are the assistant's")
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is missing")
+        if (self.role == "tool") != (self.tool_call_id is not None):
+            raise ValueError("tool_call_id belongs to the role tool, and the role to it")
+        return self
 
     def plain(self) -> dict[str, str]:
         """As a chat template takes it."""
-        said = (
-            self.content if isinstance(self.content, str) else "".join(p.text for p in self.content)
-        )
+        parts = [self.content] if isinstance(self.content, str) else self.content or []
+        said = "".join(part if isinstance(part, str) else part.text for part in parts)
         return {"role": "system" if self.role == "developer" else self.role, "content": said}
 
 
-class ResponseFormat(Body):
-    """The form of an answer."""
+class JsonSchema(Body):
+    """A JSON schema with a name, which is not used."""
 
-    type: Literal["text"]
+    name: str
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+    """Not used: the schema is always followed."""
+
+
+class ResponseFormat(Body):
+    """The form of an answer: text, any JSON object, or JSON of a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "ResponseFormat":
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema belongs to the type json_schema, and the type to it")
+        return self
+
+    @property
+    def schema_of_answer(self) -> dict[str, Any] | None:
+        """What the answer must follow; None for any text."""
+        if self.json_schema:
+            return self.json_schema.schema_
+        return {"type": "object"} if self.type == "json_object" else None
 
 
 class ChatRequest(Generation):
@@ -128,12 +214,44 @@ class ChatRequest(Generation):
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_LOG_PROBS)] | None = None
     response_format: ResponseFormat | None = None
+    tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    """Not used: a model calls as often as it wants to, and once where it must."""
 
     @model_validator(mode="after")
     def _check_log_probs(self) -> "ChatRequest":
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs is for logprobs: true")
         return self
+
+    @model_validator(mode="after")
+    def _check_tools(self) -> "ChatRequest":
+        names = [tool.function.name for tool in self.tools or []]
+        if len(set(names)) < len(names):
+            raise ValueError("tools: two functions have the same name")
+        if self.tool_choice not in (None, "none", "auto") and not names:
+            raise ValueError("tool_choice is for tools")
+        if isinstance(self.tool_choice, ToolChoice) and self.tool_choice.function.name not in names:
+            raise ValueError(
+                f"tool_choice: there is no function {self.tool_choice.function.name!r}"
+            )
+        if self.required_tools and self.response_format and self.response_format.type != "text":
+            raise ValueError("response_format and a required call exclude each other")
+        return self
+
+    @property
+    def usable_tools(self) -> list[Tool]:
+        """The functions that the model is told of."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    @property
+    def required_tools(self) -> list[Tool]:
+        """Those of which one must be called; none where the model may answer with text."""
+        if isinstance(self.tool_choice, ToolChoice):
+            chosen = self.tool_choice.function.name
+            return [tool for tool in self.usable_tools if tool.function.name == chosen]
+        return self.usable_tools if self.tool_choice == "required" else []
 
     def longest(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens

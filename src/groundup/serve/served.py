@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import InputError
+from groundup.generation.schema import Grammars
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
 from groundup.serve.errors import ApiError
@@ -29,6 +31,11 @@ class Served:
     tokenizer: Tokenizer
     labels: list[str] = field(default_factory=list)
     """Of a classifier; none for a language model."""
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """For answers of a given form."""
+        return Grammars(self.tokenizer, self.model.config.vocab_size)
 
     @property
     def is_classifier(self) -> bool:

@@ -1,0 +1,19 @@
+"""How a single text is generated, beside the choice of each token."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from groundup.settings import Settings
+
+
+class GenerateConfig(Settings):
+    """Where the likeliest text is searched for, and who guesses ahead."""
+
+    beams: PositiveInt | None = None
+    """Look for the likeliest text among so many beginnings, instead of choosing token by token."""
+    draft: str | None = None
+    """A smaller model with the same tokenizer, or prompt-lookup: guesses ahead, which saves time and
+    changes no token."""
+    draft_tokens: Annotated[int, Field(ge=1, le=32)] = 4
+    """So many tokens are guessed at a time."""
