@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 from groundup import generate
@@ -15,7 +16,7 @@ from groundup.recipe.trainings import trainings_of
 from groundup.weights.directory import load
 from tests.browser.conftest import playwright
 from tests.serve.conftest import KEY, Server, serving
-from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build
+from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build, with_many_checkpoints
 
 expect = playwright.expect
 
@@ -62,7 +63,7 @@ def shown(value: float) -> float:
 
 def test_the_curves_and_samples_are_the_log_s(open_page, server, run_directory):
     page = open_page(server, path="/#training")
-    page.get_by_label("Training of").select_option("pretrain")
+    page.locator("#training-name").select_option("pretrain")
     expect(page.locator("#training-status")).to_have_text("Finished after 40 steps.")
     rows = log(run_directory, "pretrain")
     losses: dict[int, dict[str, float]] = {}
@@ -107,7 +108,7 @@ def test_a_training_is_watched_while_it_goes_on(open_page, run_directory, tmp_pa
         expect(chart(page, "Loss").locator("svg")).to_be_focused()  # a look takes nothing away
         summary.write_text(done)
         expect(status).to_have_text("Finished after 50 steps.")
-        page.get_by_label("Training of").select_option("finetune")
+        page.locator("#training-name").select_option("finetune")
         expect(status).to_have_text("It has not begun.")
         expect(page.locator("#curves section")).to_have_count(0)
         expect(page.locator("#about-samples")).to_have_text("It has written no samples.")
@@ -132,7 +133,7 @@ def test_every_checkpoint_says_what_generate_says_of_it(open_page, server, run_d
     settings = {"temperature": 1.2, "top_p": 0.9, "top_k": 50}
     losses = {r["step"]: r["val_loss"] for r in log(run_directory, "pretrain") if "val_loss" in r}
     for name, steps in (("pretrain", PRETRAIN_STEPS), ("finetune", FINETUNE_STEPS)):
-        page.get_by_label("Training of").select_option(name)
+        page.locator("#time-name").select_option(name)
         settle(page, max_tokens=12, seed=7, **settings)
         ask_all(page, "Tom is ")
         expect(page.locator("#time-status")).to_have_text(
@@ -153,7 +154,7 @@ def test_every_checkpoint_says_what_generate_says_of_it(open_page, server, run_d
                 loss = f" · validation loss {shown(losses[step])}" if step in losses else ""
                 assert heading == f"step {step}{loss}"
     model, tokenizer = load(run_directory / "pretrain/model")
-    page.get_by_label("Training of").select_option("pretrain")
+    page.locator("#time-name").select_option("pretrain")
     expect(page.locator("#times li")).to_have_count(0)
     ask_all(page, "Tom is ")
     expect(page.locator("#times li")).to_have_count(4)
@@ -163,38 +164,33 @@ def test_every_checkpoint_says_what_generate_says_of_it(open_page, server, run_d
     assert last.evaluate("(place) => place.textContent") == wanted
 
 
-def test_it_can_be_stopped_and_a_second_one_is_told_to_wait(open_page, server):
-    page, other = (open_page(server, path="/#time") for _ in range(2))
-    settle(page, max_tokens=200)
-    held = []
-    page.route("**/retell", lambda route: held.append(route))  # a slow network
-    ask_all(page, "Mia")
-    expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    while not held:
-        page.wait_for_timeout(20)
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#time-status")).to_have_text("Stopped.")
-    page.unroute("**/retell")
-    other.evaluate(
-        """async () => {
-            const body = JSON.stringify({ prompt: "Mia", max_tokens: 1000 });
-            const headers = { "Content-Type": "application/json" };
-            const asked = await fetch("/v1/run/pretrain/retell", { method: "POST", body, headers });
-            window.held = asked.body.getReader();
-            await window.held.read();
-        }"""
-    )
-    ask_all(page, "Mia")
-    expect(page.locator("#time-status")).to_contain_text("busy")
-    (told,) = open_page.watched[0].errors
-    assert "429" in told
-    open_page.watched[0].errors.clear()
-    other.evaluate("() => window.held.cancel()")
-    expect(page.get_by_role("button", name="Ask every checkpoint")).to_be_enabled()
-    settle(page, max_tokens=2)
-    page.wait_for_timeout(1000)
-    ask_all(page, "Mia")
-    expect(page.locator("#time-status")).to_have_text("4 checkpoints have answered.")
+def test_it_can_be_stopped_and_a_second_one_is_told_to_wait(open_page, run_directory, tmp_path):
+    run = with_many_checkpoints(run_directory, tmp_path / "many")
+    with serving(run, tmp_path / "log.txt") as server:
+        page, other = (open_page(server, path="/#time") for _ in range(2))
+        expect(page.locator("#kept-checkpoints")).to_contain_text("1004 kept")
+        ask_all(page, "Mia")
+        expect(page.locator("#times li").nth(2)).to_be_visible()  # they come one by one
+        ask_all(other, "Tom")
+        expect(other.locator("#time-status")).to_contain_text("busy")
+        (told,) = open_page.watched[1].errors
+        assert "429" in told
+        open_page.watched[1].errors.clear()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator("#time-status")).to_have_text("Stopped.")
+        expect(page.locator("#go")).to_be_focused()
+        assert page.locator("#times li").count() < 1004
+        while server_is_busy(server):
+            page.wait_for_timeout(50)
+        ask_all(other, "Tom")
+        expect(other.locator("#times li").first).to_contain_text("Tom")
+        other.get_by_role("button", name="Stop").click()
+        expect(other.locator("#time-status")).to_have_text("Stopped.")
+
+
+def server_is_busy(server: Server) -> bool:
+    body = {"prompt": "a", "steps": [10], "max_tokens": 1}
+    return httpx.post(f"{server.url}/run/pretrain/retell", json=body).status_code == 429
 
 
 def test_what_is_refused_is_said_in_words(open_page, server):
@@ -280,6 +276,6 @@ def test_it_fits_phones_and_screens(open_page, server, width: int, dark: bool):
     expect(page.locator("#time-status")).to_contain_text("answered")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     other = open_page(server, width=width, dark=dark, path="/#training")
-    other.get_by_label("Training of").select_option("pretrain")
+    other.locator("#training-name").select_option("pretrain")
     expect(other.locator("#curves section")).to_have_count(5)
     assert other.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,5 +1,7 @@
 """Small real runs, whose trainings a server tells of."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,4 +30,14 @@ PRETRAIN_STEPS, FINETUNE_STEPS = [10, 20, 30, 40], [4, 8]
 def build(out: Path, **changes: Any) -> Path:
     """A run in `out`: the small recipe with `changes` put over it."""
     run_recipe(parse_recipe(merge(SMALL, changes)), out, Watcher())
+    return out
+
+
+def with_many_checkpoints(run: Path, out: Path) -> Path:
+    """A copy of a run with a thousand checkpoints more, all of them its last: to ask them takes minutes."""
+    shutil.copytree(run, out)
+    folder = out / "pretrain/checkpoints"
+    for step in range(1001, 2001):
+        last = folder / f"step-{PRETRAIN_STEPS[-1]:08d}"
+        shutil.copytree(last, folder / f"step-{step:08d}", copy_function=os.link)
     return out

@@ -8,6 +8,7 @@ import { options } from "./training.js";
 import { say } from "./words.js";
 
 const PLACE = "groundup-time";
+const FEW = 12; // steps that are named one by one
 const element = (id) => document.getElementById(id);
 let trainings = [];
 let settings;
@@ -63,10 +64,15 @@ async function refresh() {
 
 function describe() {
   const { checkpoints, keep_checkpoints: most, setting, writes_text: writes } = chosen();
-  const steps = checkpoints.map(({ step }) => step).join(", ");
-  const kept = checkpoints.length ? say("keptSome", checkpoints.length, steps) : say("keptNone");
+  const kept = checkpoints.length ? say("keptSome", checkpoints.length, named(checkpoints)) : say("keptNone");
   element("kept-checkpoints").textContent = writes ? kept + say("keepMore", most, setting) : say("labels");
   element("go").disabled = !writes || !checkpoints.length;
+}
+
+function named(checkpoints) {
+  const steps = checkpoints.map(({ step }) => step);
+  const [begin, end] = [steps.slice(0, FEW - 1), steps.slice(FEW - 1)];
+  return end.length > 1 ? `${begin.join(", ")} … ${end.at(-1)}` : steps.join(", ");
 }
 
 async function go() {
