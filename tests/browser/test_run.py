@@ -127,7 +127,9 @@ def settle(page, **values: object) -> None:
 def test_every_checkpoint_says_what_generate_says_of_it(open_page, server, run_directory):
     page = open_page(server, path="/#time")
     kept = page.locator("#kept-checkpoints")
-    expect(kept).to_contain_text("4 kept: step 10, 20, 30, 40. A run keeps its newest 8")
+    expect(kept).to_contain_text(
+        "Kept checkpoints (4): step 10, 20, 30, 40. A run keeps its newest 8"
+    )
     expect(kept).to_contain_text("--pretrain.train.keep_checkpoints")
     expect(page.get_by_label("Beginning of a text")).to_have_value("Mia is in")  # as in the recipe
     settings = {"temperature": 1.2, "top_p": 0.9, "top_k": 50}
@@ -168,7 +170,9 @@ def test_it_can_be_stopped_and_a_second_one_is_told_to_wait(open_page, run_direc
     run = with_many_checkpoints(run_directory, tmp_path / "many")
     with serving(run, tmp_path / "log.txt") as server:
         page, other = (open_page(server, path="/#time") for _ in range(2))
-        expect(page.locator("#kept-checkpoints")).to_contain_text("1004 kept")
+        expect(page.locator("#kept-checkpoints")).to_contain_text(
+            "(1004): step 10, 20, 30, 40, 1001"
+        )
         ask_all(page, "Mia")
         expect(page.locator("#times li").nth(2)).to_be_visible()  # they come one by one
         ask_all(other, "Tom")
@@ -207,7 +211,7 @@ def test_a_model_of_no_run_says_so_and_how_to_get_one(open_page, tiny):
     for tab, place in (("Training", "#no-training"), ("Time machine", "#no-time")):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(place)).to_contain_text("lies in no run of groundup")
-        expect(page.locator(place)).to_contain_text("`groundup serve runs/mine`")
+        expect(page.locator(place)).to_contain_text("groundup serve runs/mine")
     expect(page.locator("#course")).to_be_hidden()
     expect(page.locator("#travel")).to_be_hidden()
 
@@ -224,7 +228,7 @@ def test_by_keyboard_alone(open_page, server):
     for _ in range(3):
         keys.press("ArrowRight")
     assert focused() == "tab-time"
-    expect(page.locator("#kept-checkpoints")).to_contain_text("4 kept")
+    expect(page.locator("#kept-checkpoints")).to_contain_text("(4)")
     reached = []
     while reached[-1:] != ["go"] and len(reached) < 20:
         keys.press("Tab")
@@ -254,7 +258,7 @@ def test_in_chinese_with_a_key(open_page, run_directory, tmp_path):
         page.locator("#key").fill(KEY)
         page.keyboard.press("Enter")
         expect(page.locator("#kept-checkpoints")).to_contain_text(
-            "留下了 4 个：第 10, 20, 30, 40 步"
+            "留下的检查点（4 个）：第 10, 20, 30, 40 步"
         )
         settle(page, max_tokens=3)
         page.get_by_role("button", name="问每个检查点").click()

@@ -5,7 +5,7 @@ import { made, number } from "./chart.js";
 import { store, stored } from "./settings.js";
 import { sliders } from "./sliders.js";
 import { options } from "./training.js";
-import { say } from "./words.js";
+import { say, write } from "./words.js";
 
 const PLACE = "groundup-time";
 const FEW = 12; // steps that are named one by one
@@ -65,7 +65,7 @@ async function refresh() {
 function describe() {
   const { checkpoints, keep_checkpoints: most, setting, writes_text: writes } = chosen();
   const kept = checkpoints.length ? say("keptSome", checkpoints.length, named(checkpoints)) : say("keptNone");
-  element("kept-checkpoints").textContent = writes ? kept + say("keepMore", most, setting) : say("labels");
+  write(element("kept-checkpoints"), writes ? kept + say("keepMore", most, setting) : say("labels"));
   element("go").disabled = !writes || !checkpoints.length;
 }
 

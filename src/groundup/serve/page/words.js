@@ -64,9 +64,9 @@ export const words = {
     prompt: "Beginning of a text", go: "Ask every checkpoint", asking: (step) => `Asking step ${step}…`,
     asked: (n) => `${n} checkpoints have answered.`, halted: "Stopped.", valLoss: (loss) => `validation loss ${loss}`,
     keptNone: "This training has kept no checkpoint. ",
-    keptSome: (n, steps) => `${n} kept: step ${steps}. `,
+    keptSome: (n, steps) => `Kept checkpoints (${n}): step ${steps}. `,
     keepMore: (n, setting) => `A run keeps its newest ${n}; to keep more, train with \`groundup run … ` +
-      `--${setting} 50\` (with pretrain and finetune: --train.keep_checkpoints 50).`,
+      `--${setting} 50\` (or \`--train.keep_checkpoints 50\` with \`pretrain\` and \`finetune\`).`,
     labels: "This training makes a classifier, which writes no text.",
   },
   zh: {
@@ -125,9 +125,9 @@ export const words = {
     prompt: "文字的开头", go: "问每个检查点", asking: (step) => `正在问第 ${step} 步…`,
     asked: (n) => `${n} 个检查点回答完了。`, halted: "已停止。", valLoss: (loss) => `验证损失 ${loss}`,
     keptNone: "这次训练没有留下检查点。",
-    keptSome: (n, steps) => `留下了 ${n} 个：第 ${steps} 步。`,
+    keptSome: (n, steps) => `留下的检查点（${n} 个）：第 ${steps} 步。`,
     keepMore: (n, setting) => `一次运行只留最新的 ${n} 个；要多留一些，训练时用 \`groundup run … --${setting} 50\`` +
-      `（pretrain 和 finetune 用 --train.keep_checkpoints 50）。`,
+      `（\`pretrain\` 和 \`finetune\` 用 \`--train.keep_checkpoints 50\`）。`,
     labels: "这次训练得到的是分类模型，不写文字。",
   },
 };
@@ -145,9 +145,20 @@ export function say(name, ...given) {
   return typeof found === "function" ? found(...given) : found;
 }
 
+// Put words into an element; what stands between backticks is code.
+export function write(element, text) {
+  const parts = text.split("`").map((part, number) => {
+    if (number % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  });
+  element.replaceChildren(...parts);
+}
+
 // Put the words on all elements below `root` that name some.
 export function speak(root = document) {
-  for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
+  for (const element of root.querySelectorAll("[data-say]")) write(element, say(element.dataset.say));
   for (const element of root.querySelectorAll("[data-say-label]")) {
     element.setAttribute("aria-label", say(element.dataset.sayLabel));
   }
