@@ -16,7 +16,13 @@ from groundup.recipe.trainings import trainings_of
 from groundup.weights.directory import load
 from tests.browser.conftest import playwright
 from tests.serve.conftest import KEY, Server, serving
-from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build, with_many_checkpoints
+from tests.serve.runs import (
+    FINETUNE_STEPS,
+    PRETRAIN_STEPS,
+    build,
+    build_classifier,
+    with_many_checkpoints,
+)
 
 expect = playwright.expect
 
@@ -38,7 +44,8 @@ def log(run: Path, name: str) -> list[dict]:
 
 
 def chart(page, title: str):
-    return page.locator("#curves section").filter(has_text=title)
+    heading = page.get_by_role("heading", name=title, exact=True)
+    return page.locator("#curves section").filter(has=heading)
 
 
 def read_off(page, title: str) -> list[tuple[int, dict[str, float]]]:
@@ -71,7 +78,7 @@ def test_the_curves_and_samples_are_the_log_s(open_page, server, run_directory):
         for figure, name in (("loss", "Training loss"), ("val_loss", "Validation loss")):
             if figure in row:
                 losses.setdefault(row["step"], {})[name] = shown(row[figure])
-    assert read_off(page, "Loss (nats per token)") == sorted(losses.items())
+    assert read_off(page, "Loss (nats)") == sorted(losses.items())
     for figure, name in (
         ("val_bits_per_byte", "Validation bits per byte"),
         ("rate", "Learning rate (share of its peak)"),
@@ -100,12 +107,14 @@ def test_a_training_is_watched_while_it_goes_on(open_page, run_directory, tmp_pa
         page = open_page(server, path="/#training")
         status = page.locator("#training-status")
         expect(status).to_contain_text("Step 40 of 40; last news")
-        readout = chart(page, "Loss").locator(".readout")
-        chart(page, "Loss").locator("svg").focus()
+        readout = chart(page, "Loss (nats)").locator(".readout")
+        chart(page, "Loss (nats)").locator("svg").focus()
         with (run / "pretrain/metrics.jsonl").open("a") as file:
             file.write('{"step": 50, "loss": 1.25, "tokens": 20000, "seconds": 1e3}\n')
         expect(readout).to_have_text("step 50 · Training loss: 1.25")
-        expect(chart(page, "Loss").locator("svg")).to_be_focused()  # a look takes nothing away
+        expect(
+            chart(page, "Loss (nats)").locator("svg")
+        ).to_be_focused()  # a look takes nothing away
         summary.write_text(done)
         expect(status).to_have_text("Finished after 50 steps.")
         page.locator("#training-name").select_option("finetune")
@@ -216,6 +225,23 @@ def test_a_model_of_no_run_says_so_and_how_to_get_one(open_page, tiny):
     expect(page.locator("#travel")).to_be_hidden()
 
 
+def test_a_classifier_writes_nothing_but_its_training_is_seen(open_page, tmp_path):
+    with serving(build_classifier(tmp_path), tmp_path / "log.txt") as server:
+        page = open_page(server)
+        expect(page.get_by_role("alert").first).to_contain_text("This model gives labels")
+        expect(page.get_by_role("tab")).to_have_count(2)
+        expect(page.locator("#training-status")).to_have_text("Finished after 4 steps.")
+        expect(chart(page, "Loss (nats)")).to_be_visible()
+        page.get_by_role("tab", name="Training").press("ArrowRight")
+        page.locator("#time-name").select_option("finetune")
+        expect(page.locator("#kept-checkpoints")).to_contain_text("a classifier")
+        expect(page.get_by_role("button", name="Ask every checkpoint")).to_be_disabled()
+        page.locator("#time-name").select_option("pretrain")
+        settle(page, max_tokens=2)
+        ask_all(page, "Tom")
+        expect(page.locator("#time-status")).to_have_text("4 checkpoints have answered.")
+
+
 def test_by_keyboard_alone(open_page, server):
     page = open_page(server)
     expect(page.locator("#model")).to_have_text("stories")
@@ -268,7 +294,7 @@ def test_in_chinese_with_a_key(open_page, run_directory, tmp_path):
         expect(page.locator("#training-status")).to_have_text("已完成，共 8 步。")
         page.get_by_role("button", name="English").click()
         expect(page.locator("#training-status")).to_have_text("Finished after 8 steps.")
-        expect(chart(page, "Loss").locator(".readout")).to_contain_text("step 8")
+        expect(chart(page, "Loss (nats)").locator(".readout")).to_contain_text("step 8")
 
 
 @pytest.mark.parametrize("dark", [False, True])

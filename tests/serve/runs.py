@@ -33,6 +33,20 @@ def build(out: Path, **changes: Any) -> Path:
     return out
 
 
+def build_classifier(folder: Path) -> Path:
+    """A run in `folder` that ends with a classifier."""
+    rows = folder / "rows.tsv"
+    lines = [
+        f"{label}\tI see a {label} thing, number {n}"
+        for n in range(30)
+        for label in ("red", "blue")
+    ]
+    rows.write_text("\n".join(lines), encoding="utf-8")
+    train = {"steps": 4, "micro_batch": 4}
+    tuning = {"objective": "classify", "data": [str(rows)], "train": train, "lora": {"rank": 0}}
+    return build(folder / "labels", finetune=tuning)
+
+
 def with_many_checkpoints(run: Path, out: Path) -> Path:
     """A copy of a run with a thousand checkpoints more, all of them its last: to ask them takes minutes."""
     shutil.copytree(run, out)

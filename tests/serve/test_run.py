@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tests.conftest import groundup
 from tests.serve.conftest import KEY, Server, serving
-from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build, with_many_checkpoints
+from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build_classifier, with_many_checkpoints
 
 from groundup import generate
 from groundup.generation.sampling import SamplingConfig
@@ -297,13 +297,7 @@ def test_a_run_of_another_version_does_not_keep_its_model_from_being_served(copy
 
 
 def test_a_classifier_s_training_is_seen_but_says_nothing(tmp_path: Path):
-    rows = tmp_path / "rows.tsv"
-    rows.write_text(
-        "".join(f"{label}\tI see a {label} thing here, number {n}\n" for n in range(30)
-                for label in ("red", "blue")), encoding="utf-8"
-    )  # fmt: skip
-    tuning = {"objective": "classify", "data": [str(rows)], "train": {"steps": 4, "micro_batch": 4}}
-    run = build(tmp_path / "labels", finetune=tuning | {"lora": {"rank": 0}})
+    run = build_classifier(tmp_path)
     with serving(run, tmp_path / "log.txt", "--api-key", KEY) as server:
         pretrain, finetune = told(server)["trainings"]
         assert pretrain["writes_text"] and not finetune["writes_text"]

@@ -54,7 +54,7 @@ export const words = {
     samples: "What it wrote on the way", noSamples: "It has written no samples.",
     aboutSamples: (shown, all) => (shown < all ? `The newest ${shown} of ${all}.` :
       "The newest first."),
-    curve_loss: "Training loss", curve_val_loss: "Validation loss", losses: "Loss (nats per token)",
+    curve_loss: "Training loss", curve_val_loss: "Validation loss", losses: "Loss (nats)",
     curve_val_bits_per_byte: "Validation bits per byte", curve_rate: "Learning rate (share of its peak)",
     curve_gradient_norm: "Gradient norm (before clipping)", curve_tokens_per_second: "Tokens per second",
     chart: "Chart. Arrow keys, Home and End read its points.",
@@ -116,7 +116,7 @@ export const words = {
     stoppedBy: (why) => `训练停止了：${why}。`,
     samples: "训练途中写的样本", noSamples: "它没有写样本。",
     aboutSamples: (shown, all) => (shown < all ? `最新的 ${shown} 个，共 ${all} 个。` : "新的在前。"),
-    curve_loss: "训练损失", curve_val_loss: "验证损失", losses: "损失（每个词元的奈特数）",
+    curve_loss: "训练损失", curve_val_loss: "验证损失", losses: "损失（奈特）",
     curve_val_bits_per_byte: "验证集每字节比特数", curve_rate: "学习率（占峰值的比例）",
     curve_gradient_norm: "梯度范数（裁剪之前）", curve_tokens_per_second: "每秒词元数",
     chart: "曲线图。用方向键、Home 和 End 读出各点。",
