@@ -1,7 +1,10 @@
 """What the page asks for of the run: over HTTP the log's own points, and the library's own texts."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -272,6 +275,41 @@ def test_a_run_under_way_is_served_from_its_newest_checkpoint_and_seen_live(copy
         assert after["curves"]["loss"] == [*before, [50, 1.5]] and after["step"] == 50
     wanted = generate(model, tokenizer, PROMPT, max_new_tokens=10, temperature=0.8, seed=1)
     assert said == wanted
+
+
+def test_a_real_training_is_seen_while_it_trains(story: Path, tmp_path: Path):
+    out = tmp_path / "live"
+    command = [
+        sys.executable, "-m", "groundup.cli.main", "pretrain", "--data", story, "--out", out,
+        "--vocab-size", 300, "--preset", "nano", "--model.d_model", 32, "--model.n_layers", 2,
+        "--model.context_length", 32, "--train.micro_batch", 4, "--train.steps", 1_000_000,
+        "--train.checkpoint_every", 20, "--train.eval_every", 20, "--train.eval_tokens", 200,
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    training = subprocess.Popen(
+        [*map(str, command)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while len(list(out.glob("pretrain/checkpoints/step-*"))) < 2:
+            assert training.poll() is None
+            time.sleep(0.1)
+        with serving(out, tmp_path / "log.txt", "--api-key", KEY) as server:
+            first = told(server, "run/pretrain")
+            said = list(events(server, "pretrain", prompt="Mia", max_tokens=5))
+            assert any(event["text"] or "problem" in event for event in said)
+            deadline = time.monotonic() + 60
+            while (later := told(server, "run/pretrain"))["step"] <= first["step"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            assert (
+                later["curves"]["loss"][: len(first["curves"]["loss"])] == first["curves"]["loss"]
+            )
+            assert later["silent_seconds"] < 60
+            (described,) = told(server)["trainings"]
+            assert not described["is_finished"] and len(described["checkpoints"]) in (2, 3)
+    finally:
+        training.kill()
+        training.wait()
 
 
 def test_a_run_without_any_model_is_refused_in_words(copy: Path):

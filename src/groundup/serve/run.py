@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -27,6 +27,7 @@ MOST_NEW_TOKENS = 1000
 router = APIRouter()
 
 
+@runtime_checkable
 class Training(Protocol):
     """One training of the run, under way or over."""
 
