@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -154,6 +156,8 @@ def test_quickstart_on_ones_own_text_goes_on_with_what_one_says(story: Path, tmp
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Mia is")
+    (offered,) = re.findall(r"on a page: (.+)   then open http://127.0.0.1:8000/\n", result.stderr)
+    assert shlex.split(offered) == ["groundup", "serve", str(tmp_path)]
 
 
 @pytest.mark.parametrize(

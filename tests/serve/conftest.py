@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from openai import OpenAI
+from tests.serve.runs import build
 
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
@@ -78,3 +79,15 @@ def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     log = tmp_path_factory.mktemp("log") / "log.txt"
     with serving(directory, log, "--api-key", KEY, "--max-batch", 4, "--max-queue", 4) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that has kept its checkpoints."""
+    return build(tmp_path_factory.mktemp("runs") / "stories")
+
+
+@pytest.fixture(scope="session")
+def run_server(run_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(run_directory, tmp_path_factory.mktemp("log") / "log.txt", "--api-key", KEY) as it:
+        yield it

@@ -62,7 +62,9 @@ def show_pretrained(parsed) -> None:
         seconds = time.perf_counter() - began
         figures = {"model": str(path), "seconds": seconds, "parameters": count}
         print_json(figures | {"question": QUESTION, "answer": answer})
-    elif not parsed.no_chat:
+        return
+    say(page_offer(path))
+    if not parsed.no_chat:
         chat_loop(model, tokenizer, sampling=sampling)
 
 
@@ -102,9 +104,22 @@ def show(parsed) -> None:
     watcher.made(finished)
     if parsed.json:
         print_json(figures)
-    elif not parsed.no_chat:
+        return
+    watcher.console.print(page_offer(out), soft_wrap=True, markup=False)
+    if not parsed.no_chat:
         loop = complete_loop if parsed.text else chat_loop
         loop(*finished.load())
+
+
+def page_offer(model: Path) -> str:
+    """The command that shows what was made on a page, and where that page then is."""
+    import shlex
+
+    from groundup.serve.config import ServeConfig
+
+    config = ServeConfig()
+    command = f"groundup serve {shlex.quote(str(model))}"
+    return f"on a page: {command}   then open http://{config.host}:{config.port}/"
 
 
 def print_exam(console, exam, examples) -> None:

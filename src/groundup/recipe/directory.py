@@ -61,3 +61,13 @@ class RunDirectory:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+
+def run_of(path: Path | str) -> RunDirectory | None:
+    """The run that a path is, or that the model directory at a path belongs to; None for all others."""
+    path = Path(path).resolve()
+    if (path / "recipe.toml").is_file():
+        return RunDirectory(path)
+    run = RunDirectory(path.parent.parent)
+    models = (run.pretrained, run.tuned, run.finetune / "adapter")
+    return run if path in models and run.recipe.is_file() else None

@@ -14,7 +14,7 @@ from groundup.recipe.provenance import provenance
 from groundup.recipe.schema import Recipe, ReportConfig
 from groundup.recipe.stages import Record
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.metrics import read_metrics
+from groundup.train.metrics import curves, read_metrics
 
 JOULES_PER_KWH = 3.6e6
 LONGEST_SHOWN = 40
@@ -140,9 +140,9 @@ def _tokenizer(run: RunDirectory) -> list[str]:
 
 
 def _draw_losses(axes: Any, rows: list[dict[str, Any]]) -> None:
+    found = curves(rows)
     for name, label, style in (("loss", "training", "-"), ("val_loss", "validation", "o-")):
-        points = [(row["step"], row[name]) for row in rows if name in row]
-        if points:
+        if points := found.get(name):
             axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1, markersize=4)
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")

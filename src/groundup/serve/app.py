@@ -2,15 +2,15 @@
 
 What a request asks for is checked (`openai.py`), asked of the model in its thread (`worker.py`), and
 answered whole or as a stream (`answering.py`). Beside them are a web page (`page.py`) and what it asks
-for to look inside the model (`inside.py`).
+for: to look inside the model (`inside.py`), and at the run that has made it (`run.py`).
 """
 
 import asyncio
 import base64
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Request
@@ -21,22 +21,21 @@ from groundup.generation.engine import Engine
 from groundup.generation.scheduler import Constraint
 from groundup.generation.speculative import load_drafter
 from groundup.model.classifier import Classifier
-from groundup.serve import forms, inside, openai, page, tools
+from groundup.serve import forms, inside, openai, page, run, tools
 from groundup.serve.access import Access
 from groundup.serve.answering import Choice, choices, together
 from groundup.serve.config import ServeConfig
-from groundup.serve.errors import ApiError, as_api_error, error_body, handle_errors
+from groundup.serve.errors import ApiError, handle_errors
 from groundup.serve.metrics import Metrics
+from groundup.serve.run import Training
 from groundup.serve.served import Served, check_name, embed, language_model
+from groundup.serve.streaming import NO_CACHE, events, unless_gone
 from groundup.serve.worker import Worker
 
-T = TypeVar("T")
-SECONDS_BETWEEN_LOOKS = 0.25
-NO_CACHE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-
-def create_app(served: Served, config: ServeConfig) -> FastAPI:
-    """The app for one model, not yet listening."""
+def create_app(served: Served, config: ServeConfig, trainings: Sequence[Training] = ()) -> FastAPI:
+    """The app for one model, not yet listening; with the trainings of the run that the model belongs to,
+    if it belongs to one."""
     metrics = Metrics()
 
     @asynccontextmanager
@@ -53,6 +52,8 @@ def create_app(served: Served, config: ServeConfig) -> FastAPI:
     app = FastAPI(title="groundup", version="1", lifespan=life, docs_url=None, redoc_url=None)
     app.state.served, app.state.config, app.state.metrics = served, config, metrics
     app.state.is_ready = False
+    app.state.trainings = {training.name: training for training in trainings}
+    app.state.retelling = threading.Lock()
     app.include_router(router)
     app.include_router(page.router)
     app.add_middleware(
@@ -64,6 +65,7 @@ def create_app(served: Served, config: ServeConfig) -> FastAPI:
 
 router = APIRouter()
 router.include_router(inside.router)
+router.include_router(run.router)
 
 
 @router.get("/health")
@@ -222,47 +224,12 @@ async def _answer(
     state = request.app.state
     pieces = together(asked, form.is_chat, state.metrics)
     if not body.stream:
-        whole = await _unless_gone(request, form.whole(pieces, asked), state.config.max_seconds)
+        whole = await unless_gone(request, form.whole(pieces, asked), state.config.max_seconds)
         return JSONResponse(whole)
     # Whatever the model refuses is known before the first token: then it is an error with its status.
-    first = await _unless_gone(request, anext(pieces), state.config.max_seconds)
-    events = _events(form.chunks(first, pieces, asked), state.config.max_seconds)
-    return StreamingResponse(events, media_type="text/event-stream", headers=NO_CACHE)
-
-
-async def _events(chunks: AsyncIterator[dict], seconds: float) -> AsyncIterator[str]:
-    """Chunks as server-sent events; what goes wrong on the way is the last one. (sse-starlette would
-    break streams off as soon as the server is told to stop, and here they may end.)"""
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in chunks:
-                yield _event(chunk)
-    except TimeoutError:
-        yield _event(error_body(504, f"broken off after {seconds:g} seconds"))
-    except Exception as error:
-        told = as_api_error(error)
-        yield _event(error_body(told.status, told.message, told.param, told.code))
-    yield "data: [DONE]\n\n"
-
-
-def _event(content: dict) -> str:
-    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
-
-
-async def _unless_gone(request: Request, work: Awaitable[T], seconds: float) -> T:
-    """The result of `work`, which is broken off when the client leaves or it takes too long."""
-    task = asyncio.ensure_future(work)
-    try:
-        async with asyncio.timeout(seconds):
-            while not task.done():
-                await asyncio.wait({task}, timeout=SECONDS_BETWEEN_LOOKS)
-                if not task.done() and await request.is_disconnected():
-                    raise ApiError(499, "the client left")
-        return task.result()
-    except TimeoutError:
-        raise ApiError(504, f"broken off after {seconds:g} seconds") from None
-    finally:
-        task.cancel()
+    first = await unless_gone(request, anext(pieces), state.config.max_seconds)
+    stream = events(form.chunks(first, pieces, asked), state.config.max_seconds)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=NO_CACHE)
 
 
 def _base64(vector: np.ndarray) -> str:

@@ -3,22 +3,25 @@
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 
 from groundup.errors import InputError
 from groundup.serve.app import create_app
 from groundup.serve.config import ServeConfig
+from groundup.serve.run import Training
 from groundup.serve.served import Served
 
 
-def listen(served: Served, config: ServeConfig) -> None:
-    """Serve until SIGTERM or Ctrl-C. Then nothing new is taken on, and what is on its way has
-    `drain_seconds` to end."""
+def listen(served: Served, config: ServeConfig, trainings: Sequence[Training] = ()) -> None:
+    """Serve a model, and what can be seen of the trainings of its run, until SIGTERM or Ctrl-C. Then
+    nothing new is taken on, and what is on its way has `drain_seconds` to end."""
     with _bound(config) as listening:
         host, port = listening.getsockname()[:2]
         where = f"[{host}]" if ":" in host else host
         print(f"serving {served.name} at http://{where}:{port}/v1", file=sys.stderr, flush=True)
+        print(f"its page: http://{where}:{port}/", file=sys.stderr, flush=True)
         if host not in ("127.0.0.1", "::1") and not config.api_key:
             print(
                 "warning: everybody who reaches this machine may ask: set --api-key",
@@ -27,7 +30,7 @@ def listen(served: Served, config: ServeConfig) -> None:
         # uvicorn ends by raising again what it was stopped with; a server that has drained is simply done.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         uvicorn.Server(uvicorn.Config(
-            create_app(served, config), log_config=None, access_log=False,
+            create_app(served, config, trainings), log_config=None, access_log=False,
             timeout_graceful_shutdown=config.drain_seconds,
         )).run([listening])  # fmt: skip
 

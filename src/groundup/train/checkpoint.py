@@ -89,6 +89,26 @@ def load_checkpoint(
             str(path),
             "resume with the settings it began with, or choose a new --out",
         )
+    _put_weights(path, model)
+    kept = torch.load(path / FILES[1], weights_only=True)
+    for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
+    torch.set_rng_state(kept["random_state"])
+    torch.cuda.set_rng_state_all(kept["gpu_random_states"])
+    return TrainState(described["step"], described["tokens"], described["seconds"])
+
+
+def load_weights(path: Path, model: GPT) -> None:
+    """Put only the weights of a checkpoint into `model`, to look at them.
+
+    Raises `CorruptFileError` where their file is cut, changed or gone, and `InputError` where other
+    parameters of `model` are trained than were then.
+    """
+    _verify(path, FILES[0], _read_state(path))
+    _put_weights(path, model)
+
+
+def _put_weights(path: Path, model: GPT) -> None:
     parameters, saved = _trained(model), load_file(path / FILES[0])
     if {n: p.shape for n, p in parameters.items()} != {n: t.shape for n, t in saved.items()}:
         raise InputError(
@@ -98,12 +118,6 @@ def load_checkpoint(
     with torch.no_grad():
         for name, tensor in saved.items():
             parameters[name].copy_(tensor)
-    kept = torch.load(path / FILES[1], weights_only=True)
-    for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
-        optimizer.load_state_dict(state)
-    torch.set_rng_state(kept["random_state"])
-    torch.cuda.set_rng_state_all(kept["gpu_random_states"])
-    return TrainState(described["step"], described["tokens"], described["seconds"])
 
 
 def _trained(model: GPT) -> dict[str, nn.Parameter]:
@@ -119,9 +133,13 @@ def verify_checkpoint(path: Path) -> dict:
     """What `state.json` says of a checkpoint. Raises `CorruptFileError` for a cut or changed file."""
     described = _read_state(path)
     for name in FILES:
-        if not (path / name).is_file() or _checksum(path / name) != described["checksums"][name]:
-            raise _damaged(path, name)
+        _verify(path, name, described)
     return described
+
+
+def _verify(path: Path, name: str, described: dict) -> None:
+    if not (path / name).is_file() or _checksum(path / name) != described["checksums"][name]:
+        raise _damaged(path, name)
 
 
 def checkpoints(directory: Path) -> list[Path]:

@@ -1,7 +1,9 @@
 """Measuring: the run's `metrics.jsonl`, and what share of the machine the training uses."""
 
 import json
+import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import torch
 
 from groundup.files import atomic_file, disk_errors
 from groundup.model.linear import linear
+
+# What a row says of its place in the training, beside its figures.
+PLACE = {"step", "tokens", "seconds", "time"}
 
 
 class MetricsFile:
@@ -40,6 +45,23 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 break
     return rows
+
+
+def curves(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Each figure of a metrics file as points (step, value), in order: what was logged, and
+    `tokens_per_second`, which follows from the tokens and seconds between two logged steps. Of two
+    values at one step the later stands; what is no finite number has no point."""
+    points: dict[str, dict[int, float]] = {}
+    tokens, seconds = 0, 0.0
+    for row in rows:
+        figures = {name: value for name, value in row.items() if name not in PLACE}
+        if "tokens" in row and row["seconds"] > seconds:
+            figures["tokens_per_second"] = (row["tokens"] - tokens) / (row["seconds"] - seconds)
+            tokens, seconds = row["tokens"], row["seconds"]
+        for name, value in figures.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                points.setdefault(name, {})[row["step"]] = float(value)
+    return {name: sorted(of.items()) for name, of in points.items()}
 
 
 def matrix_peak(

@@ -163,6 +163,14 @@ def prepare(
 ) -> Tuning:
     """The model that the tuning begins from (`source`, or the one on the disk), changed as the settings
     say, with its rows."""
+    return PREPARE[recipe.finetune.kind](recipe, run, *begin(recipe, run, source))
+
+
+def begin(
+    recipe: Recipe, run: RunDirectory, source: tuple[GPT, Tokenizer] | None = None
+) -> tuple[GPT, Tokenizer]:
+    """What `prepare` tunes, before any row is read: with room for the tokens of its turns, in few bits
+    or with an adapter on it, as the settings say."""
     config = recipe.finetune
     model, tokenizer = source or load(base(recipe, run))
     absorb(model)  # an adapter that is there already becomes a part of what is tuned
@@ -184,7 +192,7 @@ def prepare(
         )  # fmt: skip
     if config.lora.rank:
         add_lora(model, config.lora)
-    return PREPARE[config.kind](recipe, run, model, tokenizer)
+    return model, tokenizer
 
 
 def _template(config: FinetuneConfig, tokenizer: Tokenizer) -> str | None:

@@ -3,9 +3,13 @@
 import { ask } from "./api.js";
 import { startChat } from "./chat.js";
 import { startInside } from "./inside.js";
+import { startTime } from "./time.js";
+import { startTraining } from "./training.js";
 import { say, switchLanguage, useLanguage } from "./words.js";
 
-const tabs = [...document.querySelectorAll("[role=tab]")];
+let tabs = [...document.querySelectorAll("[role=tab]")];
+
+const named = (id) => tabs.find((tab) => tab.getAttribute("aria-controls") === id);
 
 function choose(tab) {
   for (const other of tabs) {
@@ -15,6 +19,7 @@ function choose(tab) {
     document.getElementById(other.getAttribute("aria-controls")).hidden = !isChosen;
   }
   history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+  document.dispatchEvent(new Event("tab"));
 }
 
 function move(event) {
@@ -31,6 +36,15 @@ function complain(error) {
   place.hidden = false;
 }
 
+// A classifier writes nothing, but how it was trained can be seen.
+function withoutText() {
+  complain(new Error(say("classifier")));
+  for (const id of ["chat", "inside"]) named(id).hidden = true;
+  tabs = tabs.filter((tab) => !tab.hidden);
+  if (!tabs.some((tab) => tab.ariaSelected === "true")) choose(tabs[0]);
+  for (const id of ["chat", "inside"]) document.getElementById(id).hidden = true;
+}
+
 async function start() {
   useLanguage();
   document.getElementById("language").addEventListener("click", switchLanguage);
@@ -38,13 +52,17 @@ async function start() {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", move);
   }
-  choose(tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash) || tabs[0]);
+  choose(named(location.hash.slice(1)) || tabs[0]);
   const served = await ask("v1/inside");
   document.getElementById("model").textContent = served.model;
   document.title = `${served.model} – groundup`;
-  if (served.is_classifier) throw new Error(say("classifier"));
-  startChat(served);
-  startInside(served);
+  if (served.is_classifier) withoutText();
+  else {
+    startChat(served);
+    startInside(served);
+  }
+  startTraining();
+  startTime();
   document.querySelector("main").hidden = false; // not before: what is kept would fall on what is typed
 }
 

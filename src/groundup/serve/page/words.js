@@ -43,6 +43,31 @@ export const words = {
     looks: (i, from, j, to, weight) => `${from} (${i}) takes ${weight} from ${to} (${j})`,
     noMap: (n) => `A map is drawn of texts up to ${n} tokens.`,
     noAttention: "This model has no layer of attention.",
+    training: "Training", time: "Time machine", which: "Training of", pretrain: "pretraining",
+    finetune: "fine-tuning",
+    noRun: "This model lies in no run of groundup, so nothing is known of its training: `groundup pretrain " +
+      "--data FILE --out runs/mine` makes a run, and `groundup serve runs/mine` shows it here.",
+    notBegun: "It has not begun.", finished: (step) => `Finished after ${step} steps.`,
+    underWay: (step, steps, seconds) =>
+      `Step ${step}${steps ? ` of ${steps}` : ""}; last news ${seconds} seconds ago.`,
+    stoppedBy: (why) => `The training has stopped: ${why}.`,
+    samples: "What it wrote on the way", noSamples: "It has written no samples.",
+    aboutSamples: (shown, all) => (shown < all ? `The newest ${shown} of ${all}.` :
+      "The newest first."),
+    curve_loss: "Training loss", curve_val_loss: "Validation loss", losses: "Loss (nats)",
+    curve_val_bits_per_byte: "Validation bits per byte", curve_rate: "Learning rate (share of its peak)",
+    curve_gradient_norm: "Gradient norm (before clipping)", curve_tokens_per_second: "Tokens per second",
+    chart: "Chart. Arrow keys, Home and End read its points.",
+    stepN: (step) => `step ${step}`, point: (name, value) => `${name}: ${value}`,
+    aboutTime: "One beginning, continued by the model as it was at each checkpoint, with the same seed and " +
+      "settings.",
+    prompt: "Beginning of a text", go: "Ask every checkpoint", asking: (step) => `Asking step ${step}…`,
+    asked: (n) => `${n} checkpoints have answered.`, halted: "Stopped.", valLoss: (loss) => `validation loss ${loss}`,
+    keptNone: "This training has kept no checkpoint. ",
+    keptSome: (n, steps) => `Kept checkpoints (${n}): step ${steps}. `,
+    keepMore: (n, setting) => `A run keeps its newest ${n}; to keep more, train with \`groundup run … ` +
+      `--${setting} 50\` (or \`--train.keep_checkpoints 50\` with \`pretrain\` and \`finetune\`).`,
+    labels: "This training makes a classifier, which writes no text.",
   },
   zh: {
     other: "English", chat: "对话", inside: "看里面", conversation: "对话记录",
@@ -83,6 +108,27 @@ export const words = {
     looks: (i, from, j, to, weight) => `${from}（${i}）从 ${to}（${j}）取 ${weight}`,
     noMap: (n) => `注意力图最多画 ${n} 个词元。`,
     noAttention: "这个模型没有注意力层。",
+    training: "训练", time: "时间机器", which: "训练阶段", pretrain: "预训练", finetune: "微调",
+    noRun: "这个模型不在 groundup 的运行目录里，所以不知道它是怎么训练的：`groundup pretrain --data 文件 --out runs/mine` " +
+      "会建立一个运行目录，再用 `groundup serve runs/mine` 就能在这里看到。",
+    notBegun: "还没有开始。", finished: (step) => `已完成，共 ${step} 步。`,
+    underWay: (step, steps, seconds) => `第 ${step} 步${steps ? `，共 ${steps} 步` : ""}；${seconds} 秒前有新消息。`,
+    stoppedBy: (why) => `训练停止了：${why}。`,
+    samples: "训练途中写的样本", noSamples: "它没有写样本。",
+    aboutSamples: (shown, all) => (shown < all ? `最新的 ${shown} 个，共 ${all} 个。` : "新的在前。"),
+    curve_loss: "训练损失", curve_val_loss: "验证损失", losses: "损失（奈特）",
+    curve_val_bits_per_byte: "验证集每字节比特数", curve_rate: "学习率（占峰值的比例）",
+    curve_gradient_norm: "梯度范数（裁剪之前）", curve_tokens_per_second: "每秒词元数",
+    chart: "曲线图。用方向键、Home 和 End 读出各点。",
+    stepN: (step) => `第 ${step} 步`, point: (name, value) => `${name}：${value}`,
+    aboutTime: "同一个开头，由各个检查点的模型接着写，种子和设置都相同。",
+    prompt: "文字的开头", go: "问每个检查点", asking: (step) => `正在问第 ${step} 步…`,
+    asked: (n) => `${n} 个检查点回答完了。`, halted: "已停止。", valLoss: (loss) => `验证损失 ${loss}`,
+    keptNone: "这次训练没有留下检查点。",
+    keptSome: (n, steps) => `留下的检查点（${n} 个）：第 ${steps} 步。`,
+    keepMore: (n, setting) => `一次运行只留最新的 ${n} 个；要多留一些，训练时用 \`groundup run … --${setting} 50\`` +
+      `（\`pretrain\` 和 \`finetune\` 用 \`--train.keep_checkpoints 50\`）。`,
+    labels: "这次训练得到的是分类模型，不写文字。",
   },
 };
 
@@ -99,9 +145,20 @@ export function say(name, ...given) {
   return typeof found === "function" ? found(...given) : found;
 }
 
+// Put words into an element; what stands between backticks is code.
+export function write(element, text) {
+  const parts = text.split("`").map((part, number) => {
+    if (number % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  });
+  element.replaceChildren(...parts);
+}
+
 // Put the words on all elements below `root` that name some.
 export function speak(root = document) {
-  for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
+  for (const element of root.querySelectorAll("[data-say]")) write(element, say(element.dataset.say));
   for (const element of root.querySelectorAll("[data-say-label]")) {
     element.setAttribute("aria-label", say(element.dataset.sayLabel));
   }

@@ -1,0 +1,89 @@
+"""Streams of events, and work that is only done for as long as somebody waits for it."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import closing, suppress
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from groundup.serve.errors import ApiError, as_api_error, error_body
+
+T = TypeVar("T")
+SECONDS_BETWEEN_LOOKS = 0.25
+NO_CACHE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+async def events(chunks: AsyncIterator[dict], seconds: float) -> AsyncIterator[str]:
+    """Chunks as server-sent events; what goes wrong on the way is the last one. (sse-starlette would
+    break streams off as soon as the server is told to stop, and here they may end.)"""
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in chunks:
+                yield _event(chunk)
+    except TimeoutError:
+        yield _event(error_body(504, f"broken off after {seconds:g} seconds"))
+    except Exception as error:
+        told = as_api_error(error)
+        yield _event(error_body(told.status, told.message, told.param, told.code))
+    yield "data: [DONE]\n\n"
+
+
+def _event(content: dict) -> str:
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+
+
+async def unless_gone(request: Request, work: Awaitable[T], seconds: float) -> T:
+    """The result of `work`, which is broken off when the client leaves or it takes too long."""
+    task = asyncio.ensure_future(work)
+    try:
+        async with asyncio.timeout(seconds):
+            while not task.done():
+                await asyncio.wait({task}, timeout=SECONDS_BETWEEN_LOOKS)
+                if not task.done() and await request.is_disconnected():
+                    raise ApiError(499, "the client left")
+        return task.result()
+    except TimeoutError:
+        raise ApiError(504, f"broken off after {seconds:g} seconds") from None
+    finally:
+        task.cancel()
+
+
+def in_thread(pieces: Generator[T, Any, Any], done: Callable[[], None]) -> AsyncGenerator[T, None]:
+    """What a generator gives, made in a thread of its own that begins at once. When nobody reads on, the
+    generator is closed after the piece that it is at; then `done` is called, in the thread."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[T | Exception | None] = asyncio.Queue()
+    is_left = threading.Event()
+
+    def put(item: T | Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is over, and nobody there to be told
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+
+    def work() -> None:
+        end: Exception | None = None
+        try:
+            with closing(pieces):
+                for piece in pieces:
+                    if is_left.is_set():
+                        break
+                    put(piece)
+        except Exception as error:
+            end = error
+        finally:
+            done()
+            put(end)
+
+    async def reading() -> AsyncGenerator[T, None]:
+        try:
+            while (item := await queue.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            is_left.set()
+
+    threading.Thread(target=work, name="pieces", daemon=True).start()
+    return reading()
