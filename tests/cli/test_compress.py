@@ -14,6 +14,7 @@ import torch
 from groundup.cli.main import run
 from groundup.compress.masks import prunable
 from groundup.model.gpt import GPT
+from groundup.model.presets import preset
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import load, save
 
@@ -111,6 +112,20 @@ def test_a_model_of_ours_is_chosen_by_and_measured_on_the_text_that_it_was_made_
     assert figures["bits_per_byte_before"] == pytest.approx(summary["val_bits_per_byte"], rel=1e-6)
     assert figures["bits_per_byte_after"] > figures["bits_per_byte_before"]
     assert "steps" not in figures
+
+
+@pytest.mark.parametrize("pattern", ["wanda", "heads"])
+def test_no_window_is_longer_than_learned_positions(
+    pattern: str, tokenizer: Tokenizer, story: Path, tmp_path: Path
+):
+    config = preset(
+        "gpt-2-small", vocab_size=tokenizer.vocab_size, d_model=32, n_layers=2, n_heads=4,
+        context_length=64,
+    )  # fmt: skip
+    save(GPT(config), tokenizer, tmp_path / "given")
+    out = tmp_path / "pruned"
+    figures = prune(tmp_path / "given", out, "--pattern", pattern, "--calibration", story)
+    assert figures["sparsity"] == 0.5
 
 
 def test_without_any_text_there_is_nothing_to_measure_but_weights_can_go(

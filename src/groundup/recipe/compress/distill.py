@@ -72,7 +72,7 @@ def distill_model(request: DistillRequest, watcher: Watcher) -> dict[str, Any]:
         student = read_student(request, teacher, tokenizer)
         text = general_text(request.data, source, tokenizer, place.training / "text")
         assert text is not None  # as there are paths
-        length = window_length(student.model, text, teacher.config.context_length)
+        length = window_length(student.model.config, text, teacher.config.context_length)
         watcher.stage("distill", "Learning from what a larger model finds likely, token by token.")
         of_teacher = score_validation(teacher, text.validation, length)
         origins = {"teacher": weights_checksum(source), "text": of_text}
