@@ -186,6 +186,47 @@ def test_a_student_learns_from_its_teacher(base: Path, verdict: Path, tmp_path: 
     assert figures["parameters"] == sum(p.numel() for p in student.parameters())
 
 
+def test_a_teacher_is_asked_once_for_all_epochs_and_runs_and_a_killed_one_goes_on(
+    base: Path, verdict: Path, tmp_path: Path, refused: Callable[..., str]
+):
+    cache = tmp_path / "cache"
+
+    def command(name: str, teacher: Path = base) -> list[object]:
+        return [
+            "compress", "distill", "--teacher", teacher, "--student", "nano", "--data", verdict,
+            "--model.d_model", 32, "--model.n_layers", 1, "--model.n_heads", 2, "--cache", cache,
+            "--distill.cache_top_k", 16, "--train.steps", 120, "--train.micro_batch", 4,
+            "--train.checkpoint_every", 10, "--out", tmp_path / name,
+        ]  # fmt: skip
+
+    whole = groundup(*command("whole"), "--json")
+    assert whole.returncode == 0, whole.stderr
+    assert "Asking the teacher once" in whole.stderr
+    parts = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert (cache / "cache.json") in parts and len(parts) > 1
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundup.cli.main", *map(str, command("killed"))],
+        stderr=subprocess.DEVNULL,
+    )
+    saved, deadline = tmp_path / "killed/training/checkpoints", time.monotonic() + 120
+    while not [*saved.glob("step-*")] and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed/config.json").exists()
+    again = groundup(*command("killed"), "--resume", "--json")
+    assert again.returncode == 0, again.stderr
+    assert "Asking the teacher once" not in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == parts
+    first, second = (json.loads(made.stdout)["model_checksum"] for made in (whole, again))
+    assert first == second
+    other = prune(base, tmp_path / "other", "--sparsity", 0.5)["model"]
+    said = refused(*command("third", Path(other))[1:])
+    assert "this cache was made with another teacher" in said and "--cache" in said
+    hidden = refused(*command("third")[1:], "--distill.hidden_weight", "1")
+    assert "hidden states of a teacher are not kept" in hidden
+
+
 def test_a_pruned_student_keeps_its_zeros(base: Path, verdict: Path, tmp_path: Path):
     sparse = prune(base, tmp_path / "sparse", "--sparsity", 0.7)["model"]
     made = groundup(
