@@ -40,6 +40,8 @@ from groundup.weights.stored import on_disk
 HELD_OUT = 0.1
 """The share of a text that is measured on, where the rest is calibrated by."""
 PROMPT_TOKENS = 16
+MOST_CHARACTERS = 1000
+"""Of the text, to take the prompt from."""
 NEW_TOKENS = 128
 ORIGINAL = "original"
 
@@ -143,7 +145,7 @@ def _compare_language(
     request: ReportRequest, places: Mapping[str, Path], texts: _Text, watcher: Watcher
 ) -> list[Row]:
     exam = exam_from_files(request.exam) if request.exam else None
-    beginning = next(join_pieces(read_pieces(texts.measured)), "")
+    beginning = next(join_pieces(read_pieces(texts.measured)), "")[:MOST_CHARACTERS]
     qualities, works, tokenizers = {}, [], set()
     for name, place in places.items():
         watcher.stage(name, "How well it does.")

@@ -21,7 +21,7 @@ def train_on(
     text: GeneralText, length: int, model: GPT, objective: Objective, config: TrainConfig,
     decisive: dict[str, Any], place: Place, watcher: Watcher, hooks: tuple[Hook, ...] = (),
     batch: Callable[[int, int], Any] | None = None,
-) -> tuple[Run, dict[str, float]]:  # fmt: skip
+) -> tuple[Run, dict[str, Any]]:  # fmt: skip
     """Train `model` on windows of `length` tokens, in `place`; the run, and its figures at the end.
     `decisive` is all, beside the settings, that decides the weights. `batch` gives what `objective`
     wants for so many windows from the n-th on, if that is not the windows alone. Goes on where it was
