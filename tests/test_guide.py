@@ -1,4 +1,5 @@
-"""The guide's pages on tuning and evaluation work as they are written, and both languages show the same."""
+"""The guide's pages on tuning, compression and evaluation work as they are written, and both languages
+show the same."""
 
 import io
 import json
@@ -18,7 +19,7 @@ from tests.conftest import STORY
 from tests.evaluate.chat_server import ChatServer, serving
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tuning", "evaluation")
+PAGES = ("tuning", "compress", "evaluation")
 ALL_PAGES = (*PAGES, "serving")  # a server does not end by itself: tests/serve starts it
 HEADINGS = re.compile(r"^(#+) (.+)$", re.M)
 PLACES = ["garden", "kitchen", "market", "forest"]
@@ -31,6 +32,11 @@ SHORTENED = {
     "finetune": "--train.steps 2 --train.micro_batch 2",
     "finetune prefer": "--train.learning_rate 0.05",  # so that its answers are others
     "finetune reason": "--reason.max_new_tokens 4 --reason.answers 2",
+    "compress prune": "--train.steps 2 --train.micro_batch 2",
+    "compress distill": "--train.steps 2 --train.micro_batch 2",
+    "compress distill --teacher runs/base/pretrain/model --student nano": "--model.d_model 32 "
+    "--model.n_layers 1",
+    "compress report": "--new-tokens 2",
     "chat": "--max-new-tokens 3",
     "evaluate": "--max-new-tokens 3 --judge.rows 2 --memorisation.prefix_tokens 8 "
     "--memorisation.continuation_tokens 8 --cloze.least_before 4",
@@ -122,6 +128,7 @@ def test_every_command_works_in_its_order(
         assert sentence in told.out
     assert "runs/answers" in (folder / "compared.html").read_text(encoding="utf-8")
     assert (folder / "vote.html").is_file()
+    assert "columns@0.25" in (folder / "runs/variants/report.html").read_text(encoding="utf-8")
     (example,) = blocks(page("en", "tuning"), "python")
     names: dict = {}
     exec(example, names)

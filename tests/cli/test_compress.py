@@ -14,6 +14,7 @@ import torch
 from groundup.cli.main import run
 from groundup.compress.masks import prunable
 from groundup.model.gpt import GPT
+from groundup.model.presets import preset
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import load, save
 
@@ -113,6 +114,20 @@ def test_a_model_of_ours_is_chosen_by_and_measured_on_the_text_that_it_was_made_
     assert "steps" not in figures
 
 
+@pytest.mark.parametrize("pattern", ["wanda", "heads"])
+def test_no_window_is_longer_than_learned_positions(
+    pattern: str, tokenizer: Tokenizer, story: Path, tmp_path: Path
+):
+    config = preset(
+        "gpt-2-small", vocab_size=tokenizer.vocab_size, d_model=32, n_layers=2, n_heads=4,
+        context_length=64,
+    )  # fmt: skip
+    save(GPT(config), tokenizer, tmp_path / "given")
+    out = tmp_path / "pruned"
+    figures = prune(tmp_path / "given", out, "--pattern", pattern, "--calibration", story)
+    assert figures["sparsity"] == 0.5
+
+
 def test_without_any_text_there_is_nothing_to_measure_but_weights_can_go(
     model: GPT, tokenizer: Tokenizer, tmp_path: Path
 ):
@@ -169,6 +184,47 @@ def test_a_student_learns_from_its_teacher(base: Path, verdict: Path, tmp_path: 
     assert student.config.context_length == 64  # no more than the teacher's
     assert tokenizer.fingerprint == load(base)[1].fingerprint
     assert figures["parameters"] == sum(p.numel() for p in student.parameters())
+
+
+def test_a_teacher_is_asked_once_for_all_epochs_and_runs_and_a_killed_one_goes_on(
+    base: Path, verdict: Path, tmp_path: Path, refused: Callable[..., str]
+):
+    cache = tmp_path / "cache"
+
+    def command(name: str, teacher: Path = base) -> list[object]:
+        return [
+            "compress", "distill", "--teacher", teacher, "--student", "nano", "--data", verdict,
+            "--model.d_model", 32, "--model.n_layers", 1, "--model.n_heads", 2, "--cache", cache,
+            "--distill.cache_top_k", 16, "--train.steps", 120, "--train.micro_batch", 4,
+            "--train.checkpoint_every", 10, "--out", tmp_path / name,
+        ]  # fmt: skip
+
+    whole = groundup(*command("whole"), "--json")
+    assert whole.returncode == 0, whole.stderr
+    assert "Asking the teacher once" in whole.stderr
+    parts = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert (cache / "cache.json") in parts and len(parts) > 1
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundup.cli.main", *map(str, command("killed"))],
+        stderr=subprocess.DEVNULL,
+    )
+    saved, deadline = tmp_path / "killed/training/checkpoints", time.monotonic() + 120
+    while not [*saved.glob("step-*")] and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed/config.json").exists()
+    again = groundup(*command("killed"), "--resume", "--json")
+    assert again.returncode == 0, again.stderr
+    assert "Asking the teacher once" not in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == parts
+    first, second = (json.loads(made.stdout)["model_checksum"] for made in (whole, again))
+    assert first == second
+    other = prune(base, tmp_path / "other", "--sparsity", 0.5)["model"]
+    said = refused(*command("third", Path(other))[1:])
+    assert "this cache was made with another teacher" in said and "--cache" in said
+    hidden = refused(*command("third")[1:], "--distill.hidden_weight", "1")
+    assert "hidden states of a teacher are not kept" in hidden
 
 
 def test_a_pruned_student_keeps_its_zeros(base: Path, verdict: Path, tmp_path: Path):

@@ -14,6 +14,7 @@ from torch import Tensor
 from groundup.compress import distill
 from groundup.compress.config import DistillConfig
 from groundup.compress.distill import (
+    Asked,
     add_projection,
     check_same_tokenizer,
     distillation,
@@ -75,7 +76,7 @@ def test_loss_and_gradients_are_those_of_the_formula(
     with pytest.MonkeyPatch.context() as patch:  # so that there is more than one chunk
         patch.setattr(distill, "CHUNK_LOGITS", 1)
         patch.setattr(distill, "LEAST_CHUNK", 4)
-        loss, figures = distillation_loss(hidden, mine, known, theirs, targets, config)
+        loss, figures = distillation_loss(hidden, mine, Asked(known, theirs), targets, config)
         found = torch.autograd.grad(3 * loss, [hidden, mine.weight])
     expected, label, kl = direct(
         softcap(hidden @ mine.weight.T, cap), known @ theirs.weight.T, targets, config

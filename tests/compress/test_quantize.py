@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 import groundup
 from groundup.cli.main import run
-from groundup.compress.calibration import HELD_OUT, read_calibration
-from groundup.compress.quantize import bits_per_byte, quantize_by
+from groundup.compress.quantize import quantize_by
 from groundup.compress.rounding import clipped_grid, error_correcting, hessian_of
+from groundup.errors import InputError
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
@@ -24,6 +24,8 @@ from groundup.model.quantized import (
     numbers_of,
     quantize,
 )
+from groundup.recipe.compress.quantize import MOST_WINDOWS, bits_per_byte, read_text
+from groundup.recipe.compress.text import calibration, window_length
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import save
 from tests.conftest import groundup as command
@@ -159,26 +161,45 @@ def test_experts_that_nobody_goes_to_are_rounded_all_the_same():
 
 
 def test_what_is_measured_on_is_not_calibrated_by(
-    model: GPT, tokenizer: Tokenizer, real_data: Path
+    model: GPT, tokenizer: Tokenizer, real_data: Path, tmp_path: Path
 ):
-    text = read_calibration([real_data / "en/the-verdict.txt"], tokenizer, model.config)
-    whole = (real_data / "en/the-verdict.txt").read_text(encoding="utf-8")
-    seen = [tokenizer.decode(window) for window in text.windows.tolist()]
-    measured = [tokenizer.decode(window.tolist()) for window in text.held_out]
-    assert all(whole.index(part) < (1 - HELD_OUT) * len(whole) for part in seen)
-    assert whole.endswith("".join(measured)[-50:]) or len(measured) == 24
-    assert not any(part in piece for part in measured for piece in seen)
+    book = real_data / "en/the-verdict.txt"
+    text = read_text([book], book, tokenizer, model.config, tmp_path)
+    whole = book.read_text(encoding="utf-8")
+    length = window_length(model.config, text)
+    assert length == model.config.context_length  # no window is longer than the model can see
+    windows = calibration(text, length, MOST_WINDOWS)
+    assert windows.shape == (MOST_WINDOWS, length)
+    seen = [whole.index(tokenizer.decode(window)) for window in windows.tolist()]
+    assert seen == sorted(seen) and seen[0] == 0  # side by side, over all of the text
+    assert 0.8 * len(whole) < seen[-1] + len(tokenizer.decode(windows[-1].tolist()))
+    kept = tokenizer.decode(text.validation.read(0, 200).tolist())
+    assert whole.index(kept) >= 0.9 * len(whole) - 1
+    assert all(start + length < 0.9 * len(whole) for start in seen)
+
+
+def test_every_kind_of_compression_calibrates_by_the_same_windows(
+    model: GPT, tokenizer: Tokenizer, story: Path, tmp_path: Path
+):
+    text = read_text([story], story, tokenizer, model.config, tmp_path)
+    few, many = (calibration(text, 16, most) for most in (4, 10**6))
+    rows = {tuple(row) for row in many.tolist()}
+    assert len(few) == 4 and {tuple(row) for row in few.tolist()} <= rows
+    whole = text.train.read(0, len(many) * 16)
+    assert many.flatten().tolist() == whole.tolist()
+    with pytest.raises(InputError, match="too short"):
+        calibration(text, 1, 4)
 
 
 def test_the_bits_per_byte_are_those_of_the_two_models(
     mine: Path, tmp_path: Path, story: Path, compressed: Callable[..., dict]
 ):
     made = compressed(mine, "--calibration", story, "--out", tmp_path / "small")
-    model, tokenizer = groundup.load(tmp_path / "small")
-    text = read_calibration([story], tokenizer, model.config)
-    assert bits_per_byte(model, text) == pytest.approx(made["bits_per_byte_after"], rel=1e-6)
-    plain, _ = groundup.load(mine)
-    assert bits_per_byte(plain, text) == pytest.approx(made["bits_per_byte_before"], rel=1e-6)
+    for place, name in ((tmp_path / "small", "after"), (mine, "before")):
+        model, tokenizer = groundup.load(place)
+        text = read_text([story], place, tokenizer, model.config, tmp_path / name)
+        expected = pytest.approx(made[f"bits_per_byte_{name}"], rel=1e-6)
+        assert bits_per_byte(model, text) == expected
 
 
 # The command

@@ -1,4 +1,4 @@
-"""`groundup compress quantize|prune|distill`"""
+"""`groundup compress quantize|prune|distill|report`"""
 
 import importlib
 
@@ -8,6 +8,7 @@ KINDS = {
     "quantize": ("keep its numbers in 8 or 4 bits", "MODEL --bits 8"),
     "prune": ("take away what a model needs least", "MODEL --pattern magnitude --sparsity 0.5"),
     "distill": ("let a small model learn from a large one", "--teacher MODEL --student nano"),
+    "report": ("what each variant costs and is worth", "MODEL --text other.txt"),
 }
 
 

@@ -46,6 +46,11 @@ def _parser() -> Parser:
     )  # fmt: skip
     parser.add_argument("--data", nargs="+", required=True, metavar="PATH", help="text")
     parser.add_argument("--out", default="runs/distilled", help="model directory (%(default)s)")
+    parser.add_argument(
+        "--cache", nargs="?", const="", metavar="DIR",
+        help="keep what the teacher says, instead of asking it in every epoch: in DIR, for other runs "
+        "too, or in --out (as --distill.cache_top_k, by default 64)",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_settings(parser, "distill", DistillConfig)
@@ -59,14 +64,19 @@ def run(parsed: argparse.Namespace) -> dict[str, Any]:
     from groundup.cli.console import ConsoleWatcher
     from groundup.cli.flags import given_settings
     from groundup.compress.config import DistillConfig
+    from groundup.compress.teacher_cache import TOP_K
     from groundup.recipe.compress.distill import DistillRequest, distill_model
     from groundup.train.config import TrainConfig
 
     given = given_settings(parsed)
+    distill = given.get("distill", {})
+    if parsed.cache is not None:
+        distill = {"cache_top_k": TOP_K} | distill
     request = DistillRequest(
         parsed.teacher, parsed.student, tuple(parsed.data), Path(parsed.out), given.get("model", {}),
-        DistillConfig.parse(given.get("distill", {}), "command line"),
+        DistillConfig.parse(distill, "command line"),
         TrainConfig.parse(given.get("train", {}), "command line"), parsed.resume,
+        Path(parsed.cache) if parsed.cache else None,
     )  # fmt: skip
     with ConsoleWatcher() as watcher:
         return distill_model(request, watcher)

@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> None:
     from dataclasses import asdict
 
     from groundup.cli.streams import print_json
-    from groundup.compress.quantize import quantize_directory
+    from groundup.recipe.compress.quantize import quantize_model
 
-    made = quantize_directory(
+    made = quantize_model(
         parsed.model, int(parsed.bits), parsed.method, parsed.calibration, parsed.out
     )
     if parsed.json:

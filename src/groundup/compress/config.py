@@ -51,3 +51,7 @@ class DistillConfig(Settings):
     hidden_weight: NonNegativeFloat = 0.0
     """Weight of a third part: how far the student's last hidden states, through a learned matrix, are
     from the teacher's (FitNets, Romero et al. 2015; DistilBERT, Sanh et al. 2019)."""
+    cache_top_k: PositiveInt | None = None
+    """Ask the teacher once, and keep its so many likeliest tokens at each position on disk (8 bytes or
+    fewer for each) instead of asking it again in every epoch and every run. 64 do well. By default
+    nothing is kept."""

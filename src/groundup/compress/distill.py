@@ -4,10 +4,17 @@ A text says of each place which token came; a teacher says how likely every toke
 objective like any other: the divergence between two distributions, mixed with the ordinary loss. As in
 `model/loss.py` both heads are taken a few hundred positions at a time with the gradients computed on the
 way, so that neither model's logits are ever held whole.
+
+What a teacher says of a text is the same in every epoch, so its likeliest tokens at each position may be
+kept (`teacher_cache.py`) instead of asking it again. The rest of its probability is then one outcome more,
+"any other token", for the student too. So nothing is made up about tokens that were not kept, and the
+divergence is never above the true one (the log-sum inequality). To leave the rest out, as if only the kept
+tokens existed, would teach the student too much of what is likely (Anshumann et al. 2025, "Sparse Logit
+Sampling", who draw tokens at random instead of keeping the likeliest).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +29,8 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.objectives import Objective
 
 PROJECTION = "to_teacher"
-Divergence = tuple[Float[Tensor, ""], Float[Tensor, "positions vocab"]]
+Divergence = tuple[Float[Tensor, ""], Float[Tensor, "_ _"]]
+"""A sum over positions, and its gradient in the logits: positions × tokens."""
 
 
 def distillation(teacher: GPT, config: DistillConfig) -> Objective:
@@ -38,9 +46,8 @@ def distillation(teacher: GPT, config: DistillConfig) -> Objective:
         with torch.no_grad():
             known = teacher.hidden(ids[:, :-1]).flatten(0, 1)
         hidden = model.hidden(ids[:, :-1]).flatten(0, 1)
-        loss, figures = distillation_loss(
-            hidden, model.head, known, teacher.head, ids[:, 1:].flatten(), config
-        )
+        asked = Asked(known, teacher.head)
+        loss, figures = distillation_loss(hidden, model.head, asked, ids[:, 1:].flatten(), config)
         if config.hidden_weight:
             distance = hidden_distance(model.get_submodule(PROJECTION)(hidden), known)
             loss = loss + config.hidden_weight * distance
@@ -50,22 +57,115 @@ def distillation(teacher: GPT, config: DistillConfig) -> Objective:
     return objective
 
 
+class TaughtBatch(NamedTuple):
+    """Windows, and what a teacher said of each of their positions before."""
+
+    ids: Any
+    """batch × window."""
+    likeliest: Any
+    """batch × time × kept: its likeliest tokens."""
+    log_probs: Any
+    """batch × time × outcomes: theirs, and last that of any other token, if not all were kept."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it teaches."""
+        return self.ids[:, 1:].size
+
+
+def cached_distillation(vocab_size: int, config: DistillConfig) -> Objective:
+    """`distillation` from a `TaughtBatch`, where the teacher need not be there. `vocab_size` is how many
+    tokens were thought possible when it was asked."""
+
+    def objective(
+        model: GPT, batch: TaughtBatch
+    ) -> tuple[Float[Tensor, ""], Mapping[str, Float[Tensor, ""]]]:
+        hidden = model.hidden(batch.ids[:, :-1]).flatten(0, 1)
+        kept = Kept(batch.likeliest.flatten(0, 1), batch.log_probs.flatten(0, 1), vocab_size)
+        loss, figures = distillation_loss(
+            hidden, model.head, kept, batch.ids[:, 1:].flatten(), config
+        )
+        return loss + model.auxiliary_loss(), figures
+
+    return objective
+
+
+# What a teacher says of some positions
+
+
+class Asked(NamedTuple):
+    """A teacher that is asked now: its last hidden states and its head."""
+
+    hidden: Float[Tensor, "positions d_teacher"]
+    head: Head
+
+    @property
+    def width(self) -> int:
+        """How many numbers a position takes while it is looked at."""
+        return len(self.head.weight)
+
+    def divergence(
+        self, part: slice, logits: Float[Tensor, "chunk vocab"], config: DistillConfig
+    ) -> Divergence:
+        """The sum over the positions of `part`, the student's logits being these, and its gradient in the
+        logits over the temperature. Ids that only one model has are padding of its table, which no text
+        has: they are left out, of the gradient too."""
+        theirs = softcap(linear(self.hidden[part], self.head.weight), self.head.softcap)
+        both = min(logits.shape[1], theirs.shape[1])
+        log_q, log_p = (
+            (of_one[:, :both] / config.temperature).log_softmax(-1) for of_one in (logits, theirs)
+        )
+        return DIVERGENCES[config.divergence](log_q, log_p)
+
+
+class Kept(NamedTuple):
+    """What a teacher said before: its likeliest tokens at each position, their log-probabilities at the
+    temperature of the training, and, if not all of `vocab_size` were kept, that of any other."""
+
+    likeliest: Int[Tensor, "positions kept"]
+    log_probs: Float[Tensor, "positions outcomes"]
+    vocab_size: int
+
+    @property
+    def width(self) -> int:
+        """As of `Asked`."""
+        return self.vocab_size
+
+    def divergence(
+        self, part: slice, logits: Float[Tensor, "chunk vocab"], config: DistillConfig
+    ) -> Divergence:
+        """As of `Asked`."""
+        log_q = (logits[:, : self.vocab_size] / config.temperature).log_softmax(-1)
+        likeliest, log_p = self.likeliest[part], self.log_probs[part]
+        outcomes = log_q.gather(1, likeliest)
+        if log_p.shape[1] == likeliest.shape[1]:
+            loss, slope = DIVERGENCES[config.divergence](outcomes, log_p)
+            return loss, torch.zeros_like(log_q).scatter_(1, likeliest, slope)
+        others = log_q.scatter(1, likeliest, -torch.inf)
+        any_other = others.logsumexp(-1, keepdim=True)
+        loss, slope = DIVERGENCES[config.divergence](torch.cat([outcomes, any_other], -1), log_p)
+        # What is asked of "any other" is shared out by how likely each of them is.
+        gradient = slope[:, -1:] * (others - any_other).exp()
+        return loss, gradient.scatter_(1, likeliest, slope[:, :-1])
+
+
+Teaching = Asked | Kept
+
+
 def distillation_loss(
     hidden: Float[Tensor, "positions d_student"],
     head: Head,
-    known: Float[Tensor, "positions d_teacher"],
-    teacher_head: Head,
+    teacher: Teaching,
     targets: Int[Tensor, " positions"],
     config: DistillConfig,
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """(1 − share) · cross-entropy + share · temperature² · divergence, in mean nats per position, and the
     two by themselves. The temperature's square makes the gradient as large at any temperature (Hinton et
     al. 2015, section 2)."""
-    loss, label, teacher = _LinearDistillation.apply(
-        hidden, head.weight, head.softcap, known, teacher_head.weight, teacher_head.softcap, targets,
-        config,
-    )  # fmt: skip
-    return loss, {"label_loss": label, "teacher_divergence": teacher}
+    loss, label, divergence = _LinearDistillation.apply(
+        hidden, head.weight, head.softcap, teacher, targets, config
+    )
+    return loss, {"label_loss": label, "teacher_divergence": divergence}
 
 
 def forward_kl(
@@ -93,20 +193,20 @@ class _LinearDistillation(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, cap: float | None, known: Tensor,
-        teacher_head: Tensor, teacher_cap: float | None, targets: Tensor, config: DistillConfig,
+        ctx: Any, hidden: Tensor, head: Tensor, cap: float | None, teacher: Teaching,
+        targets: Tensor, config: DistillConfig,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        label, teacher = hidden.new_zeros(()), hidden.new_zeros(())
+        label, divergence = hidden.new_zeros(()), hidden.new_zeros(())
         hidden_gradient = torch.empty_like(hidden)
         head_gradient = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
-        chunk = max(LEAST_CHUNK, CHUNK_LOGITS // max(len(head), len(teacher_head)))
+        chunk = max(LEAST_CHUNK, CHUNK_LOGITS // max(len(head), teacher.width))
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             logits = softcap(linear(hidden[part], head), cap)
-            theirs = softcap(linear(known[part], teacher_head), teacher_cap)
-            losses, gradient = _chunk_loss(logits, theirs, targets[part, None], config)
+            taught = teacher.divergence(part, logits, config)
+            losses, gradient = _chunk_loss(logits, taught, targets[part, None], config)
             label += losses[0] / len(hidden)
-            teacher += losses[1] / len(hidden)
+            divergence += losses[1] / len(hidden)
             gradient /= len(hidden)
             if cap is not None:  # the slope of the bend
                 gradient *= 1 - (logits / cap).square()
@@ -114,35 +214,32 @@ class _LinearDistillation(torch.autograd.Function):
             if head_gradient is not None:
                 head_gradient.addmm_(gradient.T, hidden[part])
         ctx.save_for_backward(hidden_gradient, head_gradient)
-        ctx.mark_non_differentiable(label, teacher)
+        ctx.mark_non_differentiable(label, divergence)
         share = config.teacher_share
-        return (1 - share) * label + share * teacher, label, teacher
+        return (1 - share) * label + share * divergence, label, divergence
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         hidden_gradient, head_gradient = ctx.saved_tensors
         head_gradient = None if head_gradient is None else head_gradient * gradients[0]
-        return hidden_gradient * gradients[0], head_gradient, *[None] * 6
+        return hidden_gradient * gradients[0], head_gradient, *[None] * 4
 
 
 def _chunk_loss(
     logits: Float[Tensor, "chunk vocab"],
-    theirs: Float[Tensor, "chunk teacher_vocab"],
+    taught: tuple[Tensor, Tensor],
     targets: Int[Tensor, "chunk 1"],
     config: DistillConfig,
 ) -> tuple[tuple[Tensor, Tensor], Float[Tensor, "chunk vocab"]]:
-    """The sums of both losses, and the gradient of their mixture in the student's logits. Ids that only
-    one model has are padding of its table, which no text has: the divergence leaves them out."""
+    """The sums of both losses, and the gradient of their mixture in the student's logits."""
     share, temperature = config.teacher_share, config.temperature
     log_p = logits.log_softmax(-1)
     label = -log_p.gather(1, targets).sum()
     gradient = log_p.exp_()
     gradient.scatter_add_(1, targets, gradient.new_full(targets.shape, -1.0))
     gradient *= 1 - share
-    both = min(logits.shape[1], theirs.shape[1])
-    tempered = [(part[:, :both] / temperature).log_softmax(-1) for part in (logits, theirs)]
-    divergence, slope = DIVERGENCES[config.divergence](*tempered)
-    gradient[:, :both] += share * temperature * slope
+    divergence, slope = taught
+    gradient[:, : slope.shape[1]] += share * temperature * slope
     return (label, temperature**2 * divergence), gradient
 
 

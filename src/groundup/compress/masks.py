@@ -46,7 +46,7 @@ def magnitudes(model: GPT) -> Scores:
     return {name: layer.weight.detach().abs() for name, layer in prunable(model).items()}
 
 
-def wanda_scores(model: GPT, windows: Iterable[Int[Tensor, "batch time"]]) -> Scores:
+def wanda_scores(model: GPT, windows: Iterable[Int[Tensor, "_ time"]]) -> Scores:
     """|w_ij| · ‖x_j‖: how much of the output would go with a weight, x_j being all that input j was on
     these token ids (Sun et al. 2023, eq. 1). All layers are looked at in the unpruned model, in one pass;
     the paper looks at each after pruning those before it."""
@@ -56,8 +56,8 @@ def wanda_scores(model: GPT, windows: Iterable[Int[Tensor, "batch time"]]) -> Sc
 
 @torch.no_grad()
 def input_norms(
-    model: GPT, windows: Iterable[Int[Tensor, "batch time"]]
-) -> dict[str, Float[Tensor, " in"]]:
+    model: GPT, windows: Iterable[Int[Tensor, "_ time"]]
+) -> dict[str, Float[Tensor, " _"]]:
     """‖x_j‖₂ of each input of each prunable layer, over all positions of `windows`."""
     layers = prunable(model)
     squares = {name: layer.weight.new_zeros(layer.in_features) for name, layer in layers.items()}

@@ -20,7 +20,8 @@ from groundup.model.gpt import GPT
 from groundup.model.layers import AllHeadsNorm, FeedForward, SwiGLU
 from groundup.train.objectives import next_token
 
-Windows = Sequence[Int[Tensor, "batch window"]]
+Windows = Sequence[Int[Tensor, "_ window"]]
+"""Some at a time, the last time perhaps fewer."""
 Kept = Int[Tensor, " _"]
 """The places of what stays, in order."""
 

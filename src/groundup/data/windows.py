@@ -66,10 +66,14 @@ class Windows(WindowStream):
         self.permutation = lru_cache(maxsize=2)(self._permutation)
 
     def __getitem__(self, n: int) -> Int[np.ndarray, " window"]:
-        start = int(self.starts[self._place(n)])
+        return self.at(self.place(n))
+
+    def at(self, place: int) -> Int[np.ndarray, " window"]:
+        """The window that begins at the `place`-th of `starts`: in the order of the text."""
+        start = int(self.starts[place])
         return self.tokens.read(start, start + self.length)
 
-    def _place(self, n: int) -> int:
+    def place(self, n: int) -> int:
         """Which of `starts` is the n-th window's."""
         count = len(self.starts)
         if self.config.order == "random":

@@ -9,12 +9,14 @@ import torch
 from groundup.compress.config import DistillConfig
 from groundup.compress.distill import (
     add_projection,
+    cached_distillation,
     check_same_tokenizer,
     distillation,
     drop_projection,
 )
 from groundup.compress.masks import masks_of
 from groundup.compress.recover import keep_zeros
+from groundup.compress.teacher_cache import Question, TeacherCache
 from groundup.errors import InputError, nearest
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
@@ -22,7 +24,7 @@ from groundup.model.lora import absorb
 from groundup.model.presets import PRESETS, preset
 from groundup.recipe.compress.place import Place
 from groundup.recipe.compress.text import window_length
-from groundup.recipe.compress.training import check_weights, train_on
+from groundup.recipe.compress.training import check_weights, train_on, training_windows
 from groundup.recipe.finetune.general import GeneralText, general_text
 from groundup.recipe.pretrain import score_validation
 from groundup.recipe.watch import Watcher
@@ -47,6 +49,9 @@ class DistillRequest:
     config: DistillConfig = DistillConfig()
     train: TrainConfig = TrainConfig()
     resume: bool = False
+    cache: Path | None = None
+    """Where the teacher's words are kept with `config.cache_top_k`, for other runs too. Default: with
+    what else the training leaves in `out`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ def distill_model(request: DistillRequest, watcher: Watcher) -> dict[str, Any]:
     """Train a student into the model directory `request.out`; what came of it, by the names that scripts
     read. Raises `InputError` for what does not fit, and `StoppedError` when the training is stopped."""
     check_weights(request.train)
+    if request.config.cache_top_k and request.config.hidden_weight:
+        raise InputError(
+            "the hidden states of a teacher are not kept", "--distill.hidden_weight",
+            "leave it at 0, or leave out the cache",
+        )  # fmt: skip
     source, place = find(request.teacher), Place(request.out)
     of_text = fingerprint(request.data)
     with place.taken(request.resume):
@@ -72,7 +82,7 @@ def distill_model(request: DistillRequest, watcher: Watcher) -> dict[str, Any]:
         student = read_student(request, teacher, tokenizer)
         text = general_text(request.data, source, tokenizer, place.training / "text")
         assert text is not None  # as there are paths
-        length = window_length(student.model, text, teacher.config.context_length)
+        length = window_length(student.model.config, text, teacher.config.context_length)
         watcher.stage("distill", "Learning from what a larger model finds likely, token by token.")
         of_teacher = score_validation(teacher, text.validation, length)
         origins = {"teacher": weights_checksum(source), "text": of_text}
@@ -122,13 +132,51 @@ def _train(
     request: DistillRequest, student: Student, teacher: GPT, text: GeneralText, length: int,
     origins: dict[str, str], watcher: Watcher,
 ) -> tuple[Run, dict[str, Any]]:  # fmt: skip
-    if request.config.hidden_weight:
+    place, config = Place(request.out), request.config
+    if config.hidden_weight:
         add_projection(student.model, teacher)
-    decisive = origins | {"student": student.origin, "distill": request.config.model_dump()}
+    settings = config.model_dump(exclude_none=True)
+    decisive = origins | {"student": student.origin, "distill": settings}
+    objective, batch = distillation(teacher, config), None
+    if config.cache_top_k:
+        cache = _filled_cache(request, student.model, teacher, text, length, origins, watcher)
+        objective, batch = cached_distillation(cache.question.vocab_size, config), cache.batch
     return train_on(
-        text, length, student.model, distillation(teacher, request.config), request.train, decisive,
-        Place(request.out), watcher, student.hooks,
+        text, length, student.model, objective, request.train, decisive, place, watcher,
+        student.hooks, batch,
     )  # fmt: skip
+
+
+def _filled_cache(
+    request: DistillRequest, student: GPT, teacher: GPT, text: GeneralText, length: int,
+    origins: dict[str, str], watcher: Watcher,
+) -> TeacherCache:  # fmt: skip
+    """What the teacher says of the whole text, asked now if it was not before."""
+    config, top_k = request.config, request.config.cache_top_k
+    assert top_k is not None
+    vocab_size = min(student.config.vocab_size, teacher.config.vocab_size)
+    question = Question(
+        origins["teacher"], origins["text"], length, vocab_size, min(top_k, vocab_size),
+        config.temperature,
+    )  # fmt: skip
+    windows = training_windows(text, length, request.train)
+    folder = request.cache or Place(request.out).training / "teacher"
+    cache = TeacherCache(folder, question, windows)
+    if cache.missing:
+        watcher.stage("teacher", f"Asking the teacher once of all the text, into {folder}.")
+        _warn_of_waste(request.train, len(windows.starts), watcher)
+        cache.fill(teacher.eval(), watcher.advanced)
+        watcher.stage("distill", "Learning from what the teacher said.")
+    return cache
+
+
+def _warn_of_waste(config: TrainConfig, windows: int, watcher: Watcher) -> None:
+    read = config.steps * config.grad_accumulation * config.micro_batch
+    if read < windows:
+        watcher.warned(
+            f"this training reads {read:,} of {windows:,} windows, and the cache takes the teacher through "
+            "all of them: it pays off only if other trainings use it too"
+        )
 
 
 def _speed(run: Run) -> dict[str, Any]:

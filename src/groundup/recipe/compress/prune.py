@@ -9,6 +9,7 @@ import torch
 from groundup.compress.config import PruneConfig, RecoverConfig
 from groundup.compress.prune import Pruned, prune
 from groundup.compress.recover import keep_zeros
+from groundup.compress.structured import Windows
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
 from groundup.recipe.compress.place import Place
@@ -23,6 +24,9 @@ from groundup.train.objectives import next_token
 from groundup.weights.directory import find, load, weights_checksum
 from groundup.weights.stored import on_disk
 
+# What goes is chosen by so many windows, as in Wanda's paper (section 4.5), some at a time.
+CALIBRATION_WINDOWS = 128
+AT_ONCE = 4
 # Types of numbers that a model may be stored in; others, and several, are written as 32 bits.
 STORED = {"F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -55,7 +59,7 @@ def prune_model(request: PruneRequest, watcher: Watcher) -> dict[str, Any]:
         texts = _Texts(request, source, model, tokenizer, place)
         watcher.stage("prune", "Taking away what the model needs least.")
         before, sizes = texts.bits_per_byte(model), _parameters(model)
-        windows = calibration(texts.choose, texts.length) if texts.choose else []
+        windows = texts.windows()
         pruned = prune(model, request.config, windows)
         figures = {
             "parameters_before": sizes, "parameters_after": _parameters(pruned.model),
@@ -84,8 +88,15 @@ class _Texts:
         both = request.recover and request.calibration
         self.use = read(request.recover, "text") if both else self.choose
         self.length = min(
-            (window_length(model, text) for text in (self.choose, self.use) if text), default=1
+            (window_length(model.config, text) for text in (self.choose, self.use) if text),
+            default=1,
         )
+
+    def windows(self) -> Windows:
+        """What to choose by, some windows at a time."""
+        if self.choose is None:
+            return ()
+        return calibration(self.choose, self.length, CALIBRATION_WINDOWS).split(AT_ONCE)
 
     def bits_per_byte(self, model: GPT) -> float | None:
         if self.use is None:

@@ -1,5 +1,6 @@
 """A training on a text: what recovery and distillation have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
 from groundup.data.windows import WindowConfig, Windows
@@ -19,11 +20,14 @@ from groundup.train.session import Session, run_session
 def train_on(
     text: GeneralText, length: int, model: GPT, objective: Objective, config: TrainConfig,
     decisive: dict[str, Any], place: Place, watcher: Watcher, hooks: tuple[Hook, ...] = (),
-) -> tuple[Run, dict[str, float]]:  # fmt: skip
+    batch: Callable[[int, int], Any] | None = None,
+) -> tuple[Run, dict[str, Any]]:  # fmt: skip
     """Train `model` on windows of `length` tokens, in `place`; the run, and its figures at the end.
-    `decisive` is all, beside the settings, that decides the weights. Goes on where it was broken off."""
+    `decisive` is all, beside the settings, that decides the weights. `batch` gives what `objective`
+    wants for so many windows from the n-th on, if that is not the windows alone. Goes on where it was
+    broken off."""
     check_weights(config)
-    windows = Windows(text.train, length, WindowConfig(seed=config.seed))
+    batch = batch or training_windows(text, length, config).batch
 
     def evaluate(run: Run, whole: bool) -> dict[str, float]:
         most = None if whole else config.eval_tokens
@@ -31,12 +35,17 @@ def train_on(
 
     session = Session(
         place.training, identity_of(decisive | {"train": config.decisive()}), config,
-        lambda n: windows.batch(n, config.micro_batch), objective, evaluate,
+        lambda n: batch(n, config.micro_batch), objective, evaluate,
         (*hooks, watcher.stepped), improves="val_loss", evaluated=watcher.evaluated,
     )  # fmt: skip
     run, figures = run_session(model, session)
     model.eval()
     return run, figures
+
+
+def training_windows(text: GeneralText, length: int, config: TrainConfig) -> Windows:
+    """What is trained on, in its order."""
+    return Windows(text.train, length, WindowConfig(seed=config.seed))
 
 
 def check_weights(config: TrainConfig) -> None:
