@@ -101,7 +101,7 @@ class Engine:
         forgotten. Raises `InputError` for a prompt that is empty, longer than the context or has ids
         outside the vocabulary, an adapter that `use_adapters` would refuse, and for a request that
         could need more than the whole cache."""
-        _check_prompt(request.prompt, self.config)
+        check_prompt(request.prompt, self.config)
         adapter = request.adapter or self.adapter
         if adapter != self.adapter:
             check_row_adapter(self.model, adapter)
@@ -351,7 +351,7 @@ class Engine:
         return Step(text.id, token, log_prob, top, finished)
 
 
-def _check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
+def check_prompt(prompt: Sequence[int], config: ModelConfig) -> None:
     """Raises `InputError` for an empty prompt, one longer than the context or an id outside the
     vocabulary."""
     if not prompt:
