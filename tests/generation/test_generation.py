@@ -20,7 +20,7 @@ from groundup.generation.sampling import (
     keep_top_p,
     penalize_repetition,
 )
-from groundup.generation.text import Completion, complete
+from groundup.generation.text import Completion, complete, complete_all
 
 GREEDY = SamplingConfig(temperature=0, max_new_tokens=20)
 
@@ -128,3 +128,16 @@ def test_a_bad_prompt_is_refused_in_words(model, prompt: list[int], said: str):
 def test_impossible_settings_are_refused(model, tokenizer, wrong: dict):
     with pytest.raises(InputError):
         groundup.generate(model, tokenizer, "Mia", **wrong)
+
+
+def test_many_completions_are_those_of_one_after_another(model, tokenizer):
+    prompts = [tokenizer.encode_prompt(text) for text in ("Mia", "Tom is", "Mia is in the")]
+    sampling = SamplingConfig(temperature=0, max_new_tokens=30)
+    alone = [Completion(list(prompt)) for prompt in prompts]
+    for completion in alone:
+        "".join(complete(Engine(model), tokenizer, completion, sampling, ["e"]))
+    together = [Completion(list(prompt)) for prompt in prompts]
+    engine = Engine(model, max_batch=2)
+    complete_all(engine, tokenizer, together, sampling, ["e"])
+    assert together == alone and not engine.has_work
+    assert {completion.finish_reason for completion in alone} >= {"stop"}

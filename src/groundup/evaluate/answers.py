@@ -8,6 +8,7 @@ from groundup.evaluate.cases import Case
 from groundup.evaluate.kept import Kept
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
+from groundup.generation.text import Completion, complete_all
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import find, load, weights_checksum
@@ -73,15 +74,10 @@ def answer_with(
 def _answers(
     engine: Engine, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_new_tokens: int
 ) -> list[Answer]:
-    sampling = SamplingConfig(temperature=0, max_new_tokens=max_new_tokens)
-    ends = frozenset(tokenizer.end_ids)
-    answers = []
-    for prompt, ids in zip(prompts, engine.batch(prompts, sampling, ends), strict=True):
-        is_cut = ids[-1] not in ends
-        decoder = tokenizer.decode_stream(after=prompt)
-        text = "".join(map(decoder.feed, ids if is_cut else ids[:-1])) + decoder.flush()
-        answers.append(Answer(text.strip(), is_cut))
-    return answers
+    completions = [Completion(prompt) for prompt in prompts]
+    greedy = SamplingConfig(temperature=0, max_new_tokens=max_new_tokens)
+    complete_all(engine, tokenizer, completions, greedy)
+    return [Answer(said.text.strip(), said.finish_reason == "length") for said in completions]
 
 
 def prompt_ids(tokenizer: Tokenizer, case: Case) -> list[int]:

@@ -16,7 +16,7 @@ from groundup.evaluate.likelihood import (
 )
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
-from groundup.generation.text import Completion, complete
+from groundup.generation.text import Completion, complete_all
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -88,7 +88,10 @@ class LocalModel:
         self, prompts: Sequence[str], sampling: SamplingConfig, stop: Sequence[str] = ()
     ) -> list[str]:
         """Of a prompt that leaves no room for `max_new_tokens`, the end is read."""
-        return [self._continuation(prompt, sampling, stop) for prompt in prompts]
+        completions = [self._beginning(prompt, sampling) for prompt in prompts]
+        engine = Engine(self.model, max_batch=self.batch)
+        complete_all(engine, self.tokenizer, completions, sampling, stop)
+        return [completion.text for completion in completions]
 
     def _pair(self, pair: Pair) -> list[Window]:
         context, continuation = self._encode_pair(*pair)
@@ -136,10 +139,9 @@ class LocalModel:
         in_order = iter(scored[i] for i in range(len(windows)))
         return [[next(in_order) for _ in text] for text in texts]
 
-    def _continuation(self, prompt: str, sampling: SamplingConfig, stop: Sequence[str]) -> str:
+    def _beginning(self, prompt: str, sampling: SamplingConfig) -> Completion:
         begin = self.tokenizer.begin_ids
         ids = self.tokenizer.encode(prompt) or self._before_text()
         room = max(1, self.context_length - sampling.max_new_tokens - len(begin))
         self.cut_prompts += len(ids) > room
-        completion = Completion([*begin, *ids[-room:]])
-        return "".join(complete(Engine(self.model), self.tokenizer, completion, sampling, stop))
+        return Completion([*begin, *ids[-room:]])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup.generation.beams import beam_search
-from groundup.generation.engine import Engine
+from groundup.generation.engine import Engine, Step
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Constraint, Request
 from groundup.model.gpt import GPT
@@ -60,13 +60,35 @@ def complete(
     prompt = completion.prompt_token_ids
     request = Request(prompt, sampling, saying.ends, constraint=constraint, when_full="forget")
     for step in engine.answer(request):
-        if piece := saying.feed(step.token):
+        if piece := saying.hear(step):
             yield piece
         if saying.is_over:
             return
-        completion.finish_reason = step.finished or completion.finish_reason
-    if piece := saying.flush():
-        yield piece
+
+
+def complete_all(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    completions: Sequence[Completion],
+    sampling: SamplingConfig,
+    stop: Sequence[str] = (),
+) -> None:
+    """Fill in many completions, `engine.max_batch` at once: each as `complete` would."""
+    sayings: dict[int, Saying] = {}
+    try:
+        for completion in completions:
+            saying = Saying(tokenizer, completion, stop)
+            prompt = completion.prompt_token_ids
+            request = Request(prompt, sampling, saying.ends, when_full="forget")
+            sayings[engine.submit(request)] = saying
+        while engine.has_work:
+            for step in engine.step():
+                sayings[step.request].hear(step)
+                if sayings[step.request].is_over:
+                    engine.cancel(step.request)
+    finally:
+        for id in sayings:
+            engine.cancel(id)
 
 
 def likeliest(
@@ -98,6 +120,16 @@ class Saying:
         self.ends = frozenset(tokenizer.end_ids)
         self.held = ""
         self.is_over = False
+
+    def hear(self, step: Step) -> str:
+        """The text that is certain after a step; nothing once it is over."""
+        if self.is_over:
+            return ""
+        said = self.feed(step.token)
+        if step.finished and not self.is_over:
+            said += self.flush()
+            self.is_over, self.completion.finish_reason = True, step.finished
+        return said
 
     def feed(self, token: int) -> str:
         """The text that is certain now: never half a character, nor a beginning that may yet become a

@@ -58,10 +58,8 @@ class Choice:
         try:
             async for step in self.answer:
                 self.tokens += 1
-                text = self.saying.feed(step.token)
-                finish: Finish | None = "stop" if self.saying.is_over else step.finished
-                if finish and not self.saying.is_over:
-                    text += self.saying.flush()
+                text = self.saying.hear(step)
+                finish = self.completion.finish_reason if self.saying.is_over else None
                 shown = text if begun else text.lstrip()
                 begun = begun or bool(shown)
                 steps = [] if step.token in self.saying.ends else [step]

@@ -119,7 +119,7 @@ class Worker:
             return
         try:
             answer.id = self.engine.submit(answer.request)
-        except GroundupError as error:
+        except Exception as error:  # whatever it is, who asked must hear of it
             self._deliver(answer, error)
         else:
             self.answers[answer.id] = answer
