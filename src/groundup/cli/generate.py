@@ -23,6 +23,7 @@ SAMPLING = {
 }  # fmt: skip
 SEARCH = {
     "--beams": "the likeliest text that so many beams find, instead of token by token",
+    "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
     "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same text",
     "--draft-tokens": "so many guesses at a time (4)",
 }
@@ -81,6 +82,7 @@ def _pieces(
     from groundup.generation.sampling import SamplingConfig
     from groundup.generation.speculative import load_drafter
     from groundup.generation.text import complete, likeliest
+    from groundup.model.gpt import halve
 
     sampling = SamplingConfig.parse(_given(parsed, SAMPLING), "command line")
     config = GenerateConfig.parse(_given(parsed, SEARCH), "command line")
@@ -91,6 +93,8 @@ def _pieces(
                 model, tokenizer, completion, config.beams, sampling.max_new_tokens, parsed.stop
             )
         ]
+    if config.dtype == "float16":
+        halve(model)
     drafter = load_drafter(config.draft, tokenizer) if config.draft else None
     engine = Engine(model, max_batch=1, drafter=drafter, draft_tokens=config.draft_tokens)
     constraint = None

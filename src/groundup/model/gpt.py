@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from groundup.errors import InputError
 from groundup.model.attention import Attention
 from groundup.model.config import ModelConfig
 from groundup.model.delta import GatedDeltaNet
@@ -106,6 +107,31 @@ class Embedding(nn.Embedding):
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:
             super().reset_parameters()
+
+
+class HalfEmbedding(Embedding):
+    """A table in half precision whose rows come out in single."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).float()
+
+
+def halve(model: GPT) -> GPT:
+    """Put the matrices of a model into half precision, in place, for inference: half the memory and, for
+    a single text on a CPU, about twice the speed. What is between the matrices stays in single precision.
+
+    Raises `InputError` for a model that is kept in few bits."""
+    if not isinstance(model.embedding, Embedding):
+        raise InputError("this model is kept in few bits already", "dtype", "leave dtype out")
+    table = model.embedding.weight
+    with torch.device("meta"):
+        model.embedding = HalfEmbedding(model.config.vocab_size, model.config.d_model)
+    model.embedding.weight = table
+    for part in model.modules():
+        if isinstance(part, Linear | Embedding) and part.weight.dtype == torch.float32:
+            # In place, so that a table that embedding and head share stays one.
+            part.weight.requires_grad_(False).data = part.weight.data.half()
+    return model.eval()
 
 
 class Head(Linear):

@@ -15,6 +15,12 @@ from torch import Tensor, nn
 ONE_DNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+LARGEST_HALF = torch.finfo(torch.float16).max
+FEW_ROWS = 3
+"""For more, widening the matrix is faster."""
+NUMBERS_AT_ONCE = 1 << 20
+
+
 class Linear(nn.Linear):
     """`torch.nn.Linear`, the same numbers up to rounding."""
 
@@ -23,12 +29,30 @@ class Linear(nn.Linear):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x · weightᵀ + bias, for x of shape (…, in) and weight (out, in); differentiable."""
+    """x · weightᵀ + bias, for x of shape (…, in) and weight (out, in); differentiable, unless the weight is
+    in half precision beside an x in single."""
+    if weight.dtype == torch.float16 and x.dtype == torch.float32:
+        return half_product(x, weight, bias)
     if ONE_DNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32:
         if not torch.is_grad_enabled():  # generation: nothing to remember for a gradient
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return _Product.apply(x, weight, bias)
     return F.linear(x, weight, bias)
+
+
+def half_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x · weightᵀ + bias for a weight in half precision, to which x and the product are rounded.
+
+    PyTorch's kernel for half precision is fast for single rows only, which is what generation needs. For
+    more rows the numbers are widened, a part of the matrix at a time: the part stays in the processor's
+    cache, so that this costs hardly more than reading it."""
+    narrow = x.clamp(-LARGEST_HALF, LARGEST_HALF).half()
+    if x.device.type != "cpu" or x.numel() // x.shape[-1] <= FEW_ROWS:
+        made = F.linear(narrow, weight).float()
+    else:
+        wide, parts = narrow.float(), weight.split(max(1, NUMBERS_AT_ONCE // weight.shape[1]))
+        made = torch.cat([linear(wide, part.float()) for part in parts], dim=-1).half().float()
+    return made if bias is None else made + bias
 
 
 class _Product(torch.autograd.Function):

@@ -21,6 +21,7 @@ from groundup.generation.engine import Engine
 from groundup.generation.scheduler import Constraint
 from groundup.generation.speculative import load_drafter
 from groundup.model.classifier import Classifier
+from groundup.model.gpt import halve
 from groundup.serve import forms, inside, openai, page, run, tools
 from groundup.serve.access import Access
 from groundup.serve.answering import Choice, choices, together
@@ -213,6 +214,8 @@ def _form(served: Served, body: openai.ChatRequest) -> Callable[[], Constraint |
 
 
 def _engine(served: Served, config: ServeConfig) -> Engine:
+    if config.dtype == "float16":
+        halve(served.model)
     drafter = load_drafter(config.draft, served.tokenizer) if config.draft else None
     return Engine(served.model, config.max_batch, drafter=drafter, draft_tokens=config.draft_tokens)
 
