@@ -72,3 +72,11 @@ def test_one_beam_is_greedy_and_ends_where_the_context_does():
     assert beam_search(model, PROMPT, 1, 100)[0].ids == alone
     with pytest.raises(InputError, match="the prompt is empty"):
         beam_search(model, [], 2, 5)
+
+
+def test_a_search_in_which_all_beams_end_is_over():
+    model = small()
+    with torch.no_grad():
+        likeliest = model(torch.tensor([PROMPT]))[0, -1].topk(2).indices.tolist()
+    (found,) = beam_search(model, PROMPT, 1, 5, frozenset(likeliest))
+    assert found.ids == likeliest[:1]

@@ -2,6 +2,7 @@
 
 import json
 
+import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -194,3 +195,20 @@ def test_no_special_token_stands_in_a_json_text(directory):
     allowed = form.allowed
     assert not any(allowed[id] for id in tokenizer.special_tokens.values())
     assert allowed[tokenizer.encode("a")[0]]
+
+
+def test_a_tool_of_nested_models_can_be_required(server):
+    class Guest(BaseModel):
+        tall: bool
+
+    class Table(BaseModel):
+        guests: tuple[Guest, Guest]
+
+    tool = openai.pydantic_function_tool(Table)
+    answer = ask(server, tools=[tool, CLOCK, WEATHER], tool_choice="required", temperature=1)
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.function.name in ("Table", "clock", "weather")
+    chosen = {"type": "function", "function": {"name": "Table"}}
+    answer = ask(server, tools=[tool], tool_choice=chosen, temperature=1)
+    (call,) = answer.choices[0].message.tool_calls
+    assert len(Table.model_validate_json(call.function.arguments).guests) == 2

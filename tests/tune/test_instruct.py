@@ -137,4 +137,4 @@ def test_real_rows_leave_hardly_a_place_empty(real_data: Path, tokenizer: Tokeni
 def test_models_that_carry_a_state_get_rows_of_their_own(model: GPT):
     linear = model.config.model_copy(update={"layer_pattern": ["linear", "full"]})
     assert can_pack(model.config) and not can_pack(linear)
-    assert InstructConfig().replay_share == 0.1
+    assert InstructConfig().replay_share == 0.25

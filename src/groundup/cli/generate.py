@@ -11,6 +11,7 @@ from groundup.cli.main import Parser
 from groundup.errors import InputError
 
 if TYPE_CHECKING:
+    from groundup.generation.sampling import SamplingConfig
     from groundup.generation.text import Completion
     from groundup.model.gpt import GPT
     from groundup.tokenizer.tokenizer import Tokenizer
@@ -50,6 +51,8 @@ def main(arguments: list[str]) -> None:
     from groundup.generation.text import Completion
     from groundup.weights.directory import load
 
+    if "" in parsed.stop:
+        raise InputError("an empty string would end every text at once", "--stop", "leave it out")
     model, tokenizer = load(parsed.model)
     prompt = standard_input() if parsed.prompt is None else parsed.prompt
     completion = Completion(tokenizer.encode_prompt(prompt))
@@ -59,6 +62,8 @@ def main(arguments: list[str]) -> None:
             sys.stdout.write(piece)
             sys.stdout.flush()
     seconds = time.perf_counter() - began
+    if parsed.json_schema and completion.finish_reason == "length":
+        print("warning: the JSON is cut: raise --max-new-tokens", file=sys.stderr)
     if not parsed.json:
         print()
         return
@@ -87,7 +92,7 @@ def _pieces(
     sampling = SamplingConfig.parse(_given(parsed, SAMPLING), "command line")
     config = GenerateConfig.parse(_given(parsed, SEARCH), "command line")
     if config.beams:
-        _refuse_beside_beams(parsed)
+        _refuse_beside_beams(parsed, sampling)
         return [
             likeliest(
                 model, tokenizer, completion, config.beams, sampling.max_new_tokens, parsed.stop
@@ -111,12 +116,13 @@ def _given(parsed: argparse.Namespace, flags: Mapping[str, str]) -> dict[str, An
     return {name: value for name in names if (value := getattr(parsed, name)) is not None}
 
 
-def _refuse_beside_beams(parsed: argparse.Namespace) -> None:
+def _refuse_beside_beams(parsed: argparse.Namespace, sampling: "SamplingConfig") -> None:
     """Beams take the likeliest text: what draws or narrows the choice has no meaning beside them."""
-    without = _given(parsed, SAMPLING) | _given(parsed, {"--json-schema": "", "--draft": ""})
+    others = ("--json-schema", "--draft", "--draft-tokens")
+    without = _given(parsed, SAMPLING) | _given(parsed, dict.fromkeys(others, ""))
     without.pop("max_new_tokens", None)
-    if str(without.get("temperature")) in ("0", "0.0"):
-        without.pop("temperature")
+    if sampling.temperature == 0:
+        without.pop("temperature", None)
     if without:
         flag = "--" + next(iter(without)).replace("_", "-")
         raise InputError(

@@ -9,7 +9,6 @@ from pydantic import PositiveInt
 
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
-from groundup.errors import InputError
 from groundup.settings import Settings
 
 Texts = Callable[[], Iterator[str]]
@@ -40,14 +39,15 @@ def extend(arguments: list[str]) -> None:
     if parsed.words and parsed.count:
         parser.error("--count chooses words from --data\n  fix: leave --count or --words out")
     count = Counts.parse({"count": parsed.count} if parsed.count else {}).count
-    _check_out(parsed.model, parsed.out)
 
     from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.choosing import choose_words
     from groundup.tokenizer.extending import read_words
     from groundup.tokenizer.usage import usage
     from groundup.weights import vocabulary
-    from groundup.weights.directory import load, save
+    from groundup.weights.directory import check_place, load, save
+
+    check_place(parsed.model, parsed.out)
 
     model, tokenizer = load(parsed.model)
     with ConsoleWatcher() as watcher, tempfile.TemporaryDirectory() as folder:
@@ -83,12 +83,13 @@ def shrink(arguments: list[str]) -> None:
                         help="leave out tokens that occur less often (%(default)s)")  # fmt: skip
     parsed = parser.parse(arguments)
     least = Counts.parse({"min_count": parsed.min_count}).min_count
-    _check_out(parsed.model, parsed.out)
 
     from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.usage import usage
     from groundup.weights import vocabulary
-    from groundup.weights.directory import load, save
+    from groundup.weights.directory import check_place, load, save
+
+    check_place(parsed.model, parsed.out)
 
     model, tokenizer = load(parsed.model)
     with ConsoleWatcher() as watcher, tempfile.TemporaryDirectory() as folder:
@@ -112,17 +113,6 @@ def _parser(action: str, example: str, about: str) -> Parser:
     parser.add_argument("--out", required=True, metavar="DIR", help="model directory to write")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser
-
-
-def _check_out(source: str, out: str) -> None:
-    """Only a model is replaced, and never the one that the new one is made of."""
-    folder = Path(out)
-    if folder.resolve() == Path(source).resolve():
-        raise InputError("the output would replace its source", out, "choose another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
-        raise InputError(
-            "this folder holds something else than a model", out, "choose another --out"
-        )
 
 
 def _texts(parsed: Any, folder: Path) -> Texts:

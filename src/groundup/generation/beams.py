@@ -4,6 +4,7 @@ After each token the `beams` likeliest beginnings are kept. Each is a request fo
 they have in common the engine reads once, as it does for any requests that begin alike.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,9 +52,8 @@ def beam_search(
         ended = sorted(ended, key=lambda beam: -beam.score(length_penalty))[:beams]
         going = [beam for beam in candidates if beam.ids[-1] not in stop_ids][:beams]
         # What goes on is no longer expected to overtake what has ended.
-        if len(ended) == beams and ended[-1].score(length_penalty) >= going[0].score(
-            length_penalty
-        ):
+        best = max((beam.score(length_penalty) for beam in going), default=-math.inf)
+        if not going or (len(ended) == beams and ended[-1].score(length_penalty) >= best):
             return ended
     return sorted(ended + going, key=lambda beam: -beam.score(length_penalty))[:beams]
 

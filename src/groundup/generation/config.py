@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from groundup.settings import Settings
 
@@ -10,7 +10,7 @@ from groundup.settings import Settings
 class GenerateConfig(Settings):
     """Where the likeliest text is searched for, and who guesses ahead."""
 
-    beams: PositiveInt | None = None
+    beams: Annotated[int, Field(ge=1, le=64)] | None = None
     """Look for the likeliest text among so many beginnings, instead of choosing token by token."""
     dtype: Literal["float32", "float16"] = "float32"
     """What the matrices are kept in: float16 takes half the memory, and writes a single text on a CPU about

@@ -332,11 +332,10 @@ class Engine:
         text.ids.append(token)
         text.left -= 1
         finished, constraint = None, text.request.constraint
-        if constraint:
-            constraint.accept(token)
-        if token in text.request.stop_ids or (constraint and constraint.is_over):
+        can_go_on = constraint is None or constraint.accept(token)
+        if token in text.request.stop_ids or (constraint and can_go_on and constraint.is_over):
             finished = "stop"
-        elif text.left == 0:
+        elif text.left == 0 or not can_go_on:
             finished = "length"
         if finished:
             self.cancel(text.id)

@@ -35,8 +35,9 @@ class Constraint(Protocol):
         """Whether the answer is complete."""
         ...
 
-    def accept(self, token: int) -> None:
-        """The token came."""
+    def accept(self, token: int) -> bool:
+        """The token came. False where the form cannot be followed further: it became too complex."""
+        ...
 
 
 @dataclass

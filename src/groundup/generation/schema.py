@@ -85,8 +85,8 @@ class Matching:
     def is_over(self) -> bool:
         return self.matcher.is_stopped()
 
-    def accept(self, token: int) -> None:
-        self.matcher.consume_token(token)
+    def accept(self, token: int) -> bool:
+        return self.matcher.consume_token(token)
 
 
 class _Vocabulary:

@@ -35,18 +35,16 @@ def encode(
 def grammar(tools: Sequence[Tool]) -> str:
     """What a call of one of these functions looks like, for `Grammars.grammar`."""
     calls = [
-        {
-            "type": "object",
-            "properties": {
-                "name": {"const": tool.function.name},
-                "arguments": tool.function.parameters or {"type": "object"},
-            },
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in tools
+        f'"{{\\"name\\": \\"{tool.function.name}\\", \\"arguments\\": " arguments_{i} "}}"'
+        for i, tool in enumerate(tools)
     ]
-    return f'start: "{OPEN}\\n" call "\\n{CLOSE}"\ncall: {json_rule({"anyOf": calls})}'
+    # A schema stands as a whole, so that what it points to (`#/$defs/…`) is found.
+    rules = [
+        f"arguments_{i}: {json_rule(tool.function.parameters or {'type': 'object'})}"
+        for i, tool in enumerate(tools)
+    ]
+    start = f'start: "{OPEN}\\n" call "\\n{CLOSE}"'
+    return "\n".join([start, f"call: {' | '.join(calls)}", *rules])
 
 
 class CallReader:

@@ -8,7 +8,6 @@ went through q8_0's rounding, and one of f32 those of the source itself.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +20,8 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
 from groundup.model.quantized import dequantize
-from groundup.tokenizer.files import NAMES
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights.directory import find, load, read_config, write
+from groundup.weights.directory import check_place, find, load, read_config, write
 from groundup.weights.families import FAMILIES, family_for, not_covered
 from groundup.weights.gguf import (
     architecture_for,
@@ -44,8 +42,6 @@ SENTENCES = (
     "从前有一个小女孩，她住在森林边上的小屋里。",
     "def square(x):\n    return x * x  # 42\n",
 )
-# What a model directory of ours consists of: a folder with anything else is not replaced.
-OURS = (*NAMES, "config.json", "model*.safetensors", "model.safetensors.index.json")
 
 
 @dataclass(frozen=True)
@@ -184,17 +180,14 @@ def _beside(path: Path, source: str, to: Target, precision: str) -> Path:
 
 
 def _check_place(source: Path, out: Path, to: Target) -> None:
-    if out.resolve() == source.resolve():
+    if to == "huggingface":
+        check_place(source, out)
+    elif out.resolve() == source.resolve():
         raise InputError("the output would replace its source", str(out), "choose another --out")
-    if out.is_dir() and to == "gguf":
+    elif out.is_dir():
         raise InputError("a GGUF model is one file", str(out), "name a file, such as model.gguf")
-    if out.is_file() and not (to == "gguf" and is_gguf(out)):
+    elif out.is_file() and not is_gguf(out):
         raise InputError("another file stands here", str(out), "choose another --out")
-    foreign = [file for file in out.glob("*") if not any(fnmatch(file.name, n) for n in OURS)]
-    if out.is_dir() and foreign:
-        raise InputError(
-            f"this folder holds other files ({foreign[0].name})", str(out), "choose another --out"
-        )
 
 
 @contextmanager

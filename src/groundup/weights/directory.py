@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from groundup.files import atomic_directory, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS
+from groundup.tokenizer.files import NAMES
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights import gguf, huggingface, llama2c, quantized
 from groundup.weights.adapters import load_adapter
@@ -33,6 +35,26 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
     Returns the `model_type`."""
     with atomic_directory(directory) as folder:
         return write(model, tokenizer, folder)
+
+
+# What a model directory of ours consists of.
+OURS = (*NAMES, "config.json", "model*.safetensors", "model.safetensors.index.json")
+
+
+def check_place(source: str | Path, out: str | Path) -> None:
+    """Raises `InputError` if a model directory at `out` would replace anything but another model: other
+    files, or the model that it is made from."""
+    folder = Path(out)
+    if Path(source).resolve().is_relative_to(folder.resolve()):
+        raise InputError("the output would replace its source", str(out), "choose another --out")
+    if folder.is_file():
+        raise InputError("a file stands here", str(out), "choose another --out")
+    names = [path.name for path in folder.glob("*")]
+    foreign = [name for name in names if not any(fnmatch(name, ours) for ours in OURS)]
+    if foreign:
+        raise InputError(
+            f"this folder holds other files ({foreign[0]})", str(out), "choose another --out"
+        )
 
 
 def write(model: GPT, tokenizer: Tokenizer, folder: Path) -> str:

@@ -17,7 +17,7 @@ from groundup.recipe.compress.text import MOST_WINDOW, calibration, window_lengt
 from groundup.recipe.finetune.general import GeneralText, general_text
 from groundup.recipe.pretrain import score_validation
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights.directory import find, load, save
+from groundup.weights.directory import check_place, find, load, save
 from groundup.weights.stored import on_disk
 
 Method = Literal["absmax", "gptq"]
@@ -57,8 +57,7 @@ def quantize_model(
     without a text or with one that is too short. Nothing is written then."""
     method = _method(bits, method, texts)
     place = find(source)
-    if Path(out).resolve() == place.resolve():
-        raise InputError("the output would replace its source", str(out), "choose another --out")
+    check_place(place, out)
     model, tokenizer = load(place)
     if is_quantized(model):
         raise InputError(

@@ -60,7 +60,9 @@ class Variant:
         if self.pruned is None:
             quantize_model(source, *QUANTIZED[self.name], texts, out)
             return
-        shutil.rmtree(out, ignore_errors=True)  # of other inputs, or begun and broken off
+        # What is there is of other inputs, or begun and broken off.
+        shutil.rmtree(out / "training", ignore_errors=True)
+        (out / "config.json").unlink(missing_ok=True)
         calibration = tuple(map(str, texts))
         prune_model(PruneRequest(str(source), self.pruned, out, calibration=calibration), watcher)
 
