@@ -22,6 +22,7 @@ FLAGS = {
     "--max-queue": "so many more may wait (64)",
     "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same answers",
     "--draft-tokens": "so many guesses at a time (4)",
+    "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",
     "--max-request-bytes": "a longer request is refused (1000000)",
     "--max-seconds": "a longer answer is broken off (600)",
     "--drain-seconds": "when stopped, answers on their way get this long (30)",
