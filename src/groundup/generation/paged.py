@@ -150,7 +150,8 @@ class PagedCache:
     look at it any more (`forget`)."""
 
     def __init__(self, n_blocks: int, block_size: int, dtype: KvCacheDtype = "auto"):
-        self.n_blocks, self.block_size, self.dtype = n_blocks, block_size, dtype
+        self.n_blocks, self.block_size = n_blocks, block_size
+        self.dtype: KvCacheDtype = dtype
         self.store, self.restore = STORED_AS[dtype]
         self.layers: dict[int, tuple[Parts, Parts]] = {}
         self.pages: dict[int, int] = {}
