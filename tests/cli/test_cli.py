@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import main
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
+from groundup.generation.text import Completion, complete
+from groundup.weights.directory import load
 from tests.conftest import groundup
 
 SMALL = [
@@ -69,7 +73,16 @@ def test_a_text_is_the_same_whoever_guesses_ahead(trained: Path):
 
 
 def test_a_cache_in_8_bits_says_what_the_library_says_with_one(trained: Path):
-    command = ["generate", trained, "--prompt", "It was", "--temperature", 0, "--max-new-tokens", 20]
+    command = [
+        "generate",
+        trained,
+        "--prompt",
+        "It was",
+        "--temperature",
+        0,
+        "--max-new-tokens",
+        20,
+    ]
     model, tokenizer = load(trained)
     greedy = SamplingConfig(temperature=0, max_new_tokens=20)
     engine = Engine(model, max_batch=1, kv_cache_dtype="int8")

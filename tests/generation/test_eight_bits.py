@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from groundup.generation.beams import beam_search
 from groundup.generation.config import KvCacheDtype
 from groundup.generation.engine import Engine
-from groundup.generation.paged import from_8_bits, in_8_bits
+from groundup.generation.paged import PagedCache, PagedPast, from_8_bits, in_8_bits
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
 from groundup.generation.speculative import DraftModel, PromptLookup
@@ -162,18 +162,13 @@ def test_the_cache_takes_less_than_a_third_of_single_precision(latent: bool):
     assert 0.25 < held[1] / held[0] <= 0.3
 
 
-def test_one_text_in_one_piece_is_looked_at_where_it_lies():
-    """The cache of whole numbers makes no copy of what it knows."""
-    it = Engine(small())
-    seen = []
-    update = it.cache.restore
-    it.cache.restore = lambda x: seen.append(x) or update(x)
-    together(it, [Request([1, 2, 3], SamplingConfig(temperature=0, max_new_tokens=4))])
-    buffers = {
-        part.untyped_storage().data_ptr() for both in it.cache.layers.values() for (part,) in both
-    }
-    assert len(seen) > 8
-    assert {x.untyped_storage().data_ptr() for x in seen[-len(buffers) :]} == buffers
+@pytest.mark.parametrize("dtype", get_args(KvCacheDtype))
+def test_what_is_stored_whole_and_in_one_piece_is_looked_at_where_it_lies(dtype: KvCacheDtype):
+    cache, k = PagedCache(4, 4, dtype), torch.randn(1, 2, 5, 8)
+    past = PagedPast(cache, [[0, 1]], [0], [5], [5], torch.device("cpu"))
+    for seen, parts in zip(past.update(0, k, -k), cache.layers[0], strict=True):
+        places = {part.untyped_storage().data_ptr() for part in parts}
+        assert (seen.untyped_storage().data_ptr() in places) == (dtype == "auto")
 
 
 @torch.no_grad()
