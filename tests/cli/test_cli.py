@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import main
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
+from groundup.generation.text import Completion, complete
+from groundup.weights.directory import load
 from tests.conftest import groundup
 
 SMALL = [
@@ -66,6 +70,28 @@ def test_a_text_is_the_same_whoever_guesses_ahead(trained: Path):
     for draft in ("prompt-lookup", trained):
         result = groundup(*command, "--draft", draft, "--draft-tokens", 3)
         assert result.returncode == 0 and result.stdout == alone
+
+
+def test_a_cache_in_8_bits_says_what_the_library_says_with_one(trained: Path):
+    command = [
+        "generate",
+        trained,
+        "--prompt",
+        "It was",
+        "--temperature",
+        0,
+        "--max-new-tokens",
+        20,
+    ]
+    model, tokenizer = load(trained)
+    greedy = SamplingConfig(temperature=0, max_new_tokens=20)
+    engine = Engine(model, max_batch=1, kv_cache_dtype="int8")
+    said = Completion(tokenizer.encode_prompt("It was"))
+    text = "".join(complete(engine, tokenizer, said, greedy))
+    for more in ((), ("--draft", trained), ("--draft", "prompt-lookup")):
+        assert groundup(*command, "--kv-cache-dtype", "int8", *more).stdout == text + "\n"
+    result = groundup(*command, "--beams", 1, "--kv-cache-dtype", "int8")
+    assert result.stdout == text + "\n"
 
 
 def test_a_text_follows_a_schema_and_beams_find_a_likelier_one(trained: Path, tmp_path: Path):
@@ -181,6 +207,11 @@ def test_quickstart_on_ones_own_text_goes_on_with_what_one_says(story: Path, tmp
         ),
         (["generate", "MODEL", "--prompt", "x", "--beams", "0"], "--beams must be"),
         (["generate", "MODEL", "--prompt", "x", "--draft", "no/such/model"], "no such model"),
+        (
+            ["generate", "MODEL", "--prompt", "x", "--kv-cache-dtype", "int4"],
+            "--kv-cache-dtype must be 'auto' or 'int8'",
+        ),
+        (["serve", "MODEL", "--kv-cache-dtype", "in8"], "did you mean 'int8'"),
         (["generate", "MODEL", "--prompt", "x", "--json-schema", "STORY"], "not valid JSON"),
         (["generate", "MODEL", "--prompt", "x", "--json-schema", "no.json"], "No such file"),
         (["tokenizer", "encode", "no/such"], "no such tokenizer"),

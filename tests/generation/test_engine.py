@@ -299,7 +299,7 @@ def test_what_no_window_reaches_any_more_takes_no_room():
     while engine.has_work:
         engine.step()
         assert len(engine.cache.pages) <= 3
-    assert max(len(keys) for keys, _ in engine.cache.layers.values()) < 12
+    assert max(len(keys) for (keys,), _ in engine.cache.layers.values()) < 12
 
 
 def test_a_text_that_goes_on_from_afar_finds_no_block_that_is_gone():

@@ -3,18 +3,25 @@
 import torch
 from torch import Tensor
 
+from groundup.generation.config import KvCacheDtype
 from groundup.generation.paged import PagedCache, PagedPast
 from groundup.model.gpt import GPT
 
 
 def in_pieces(
-    model: GPT, ids: Tensor, sizes: list[int], padding: Tensor | None = None, block_size: int = 3
+    model: GPT,
+    ids: Tensor,
+    sizes: list[int],
+    padding: Tensor | None = None,
+    block_size: int = 3,
+    kv_cache_dtype: KvCacheDtype = "auto",
 ) -> Tensor:
     """The logits of `ids` (rows, time), read in pieces of these sizes, the last of
     which holds the rest."""
     rows, time = ids.shape
     blocks = -(-time // block_size)
-    cache, order = PagedCache(rows * blocks, block_size), torch.randperm(rows * blocks).tolist()
+    cache = PagedCache(rows * blocks, block_size, kv_cache_dtype)
+    order = torch.randperm(rows * blocks).tolist()
     tables = [order[row * blocks : (row + 1) * blocks] for row in range(rows)]
     before = [0] * rows if padding is None else padding.tolist()
     pieces, states, start = [], {}, 0

@@ -199,7 +199,7 @@ def test_the_cache_is_as_large_as_said(kind: str, length: int, at_once: bool):
     for layer, buffers in engine.cache.layers.items():
         sight = cost.window(model.config, model.config.layer_kind(layer))
         tokens = text.known if sight is None else len(engine.cache.pages)
-        held += sum(tokens * buffer[0].nbytes for buffer in buffers)
+        held += sum(tokens * part[0].nbytes for parts in buffers for part in parts)
     assert text.known == length and cost.cache_bytes(model.config, length) == held
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from openai import AuthenticationError, BadRequestError, NotFoundError
+from tests.serve.conftest import KEY, serving
 
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
@@ -51,6 +52,19 @@ def test_a_chat_is_answered_as_the_library_answers(server, loaded, settings):
     assert answer.usage.completion_tokens == len(expected.token_ids) + (
         choice.finish_reason == "stop"
     )
+
+
+def test_a_cache_in_8_bits_answers_as_the_librarys(directory, loaded, tmp_path):
+    model, tokenizer = loaded
+    prompt = tokenizer.encode_chat(ASKED, add_generation_prompt=True)
+    expected, greedy = Completion(prompt), SamplingConfig(temperature=0, max_new_tokens=12)
+    "".join(complete(Engine(model, kv_cache_dtype="int8"), tokenizer, expected, greedy))
+    flags = ("--api-key", KEY, "--kv-cache-dtype", "int8")
+    with serving(directory, tmp_path / "log.txt", *flags) as server:
+        answer = server.client().chat.completions.create(
+            model="tiny", messages=ASKED, max_tokens=12, temperature=0
+        )
+    assert answer.choices[0].message.content == expected.text.lstrip()
 
 
 def test_a_stream_has_the_same_text_and_tells_its_usage(server):

@@ -27,6 +27,7 @@ SEARCH = {
     "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
     "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same text",
     "--draft-tokens": "so many guesses at a time (4)",
+    "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",
 }
 
 
@@ -95,13 +96,22 @@ def _pieces(
         _refuse_beside_beams(parsed, sampling)
         return [
             likeliest(
-                model, tokenizer, completion, config.beams, sampling.max_new_tokens, parsed.stop
+                model,
+                tokenizer,
+                completion,
+                config.beams,
+                sampling.max_new_tokens,
+                parsed.stop,
+                config.kv_cache_dtype,
             )
         ]
     if config.dtype == "float16":
         halve(model)
     drafter = load_drafter(config.draft, tokenizer) if config.draft else None
-    engine = Engine(model, max_batch=1, drafter=drafter, draft_tokens=config.draft_tokens)
+    engine = Engine(
+        model, max_batch=1, drafter=drafter, draft_tokens=config.draft_tokens,
+        kv_cache_dtype=config.kv_cache_dtype,
+    )  # fmt: skip
     constraint = None
     if parsed.json_schema:
         from groundup.generation.schema import Grammars, read_schema

@@ -23,6 +23,7 @@ FLAGS = {
     "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
     "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same answers",
     "--draft-tokens": "so many guesses at a time (4)",
+    "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",
     "--max-request-bytes": "a longer request is refused (1000000)",
     "--max-seconds": "a longer answer is broken off (600)",
     "--drain-seconds": "when stopped, answers on their way get this long (30)",

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from groundup.generation.config import KvCacheDtype
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
@@ -37,13 +38,17 @@ def beam_search(
     max_new_tokens: int,
     stop_ids: frozenset[int] = frozenset(),
     length_penalty: float = 1.0,
+    kv_cache_dtype: KvCacheDtype = "auto",
 ) -> list[Beam]:
     """The `beams` best answers found, best first; those that ended do so with a stop id.
 
     Raises `InputError` for a prompt that the engine would refuse."""
     # In blocks of one token, so that beams share all that they have in common.
     room = beams * (len(prompt) + max_new_tokens)
-    engine = Engine(model, beams, min(room, beams * model.config.context_length), block_size=1)
+    engine = Engine(
+        model, beams, min(room, beams * model.config.context_length), block_size=1,
+        kv_cache_dtype=kv_cache_dtype,
+    )  # fmt: skip
     going, ended = [Beam([], 0.0)], list[Beam]()
     longest = min(max_new_tokens, engine.context_length + 1 - len(prompt))
     for _ in range(max(1, longest)):

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import InputError
+from groundup.generation.config import KvCacheDtype
 from groundup.generation.paged import BlockPool, PagedCache, PagedPast
 from groundup.generation.sampling import SamplingConfig, choose_each, ending_together, generator
 from groundup.generation.scheduler import Part, Request, Scheduler, Text
@@ -62,17 +63,19 @@ class Engine:
         chunk_tokens: int = 256,
         drafter: Drafter | None = None,
         draft_tokens: int = 4,
+        kv_cache_dtype: KvCacheDtype = "auto",
     ):
         """At most `max_batch` requests run at once. The cache has room for `cache_tokens`, in blocks of
         `block_size`; None is four full contexts, as few texts fill theirs. One step reads no more
         than `chunk_tokens` tokens of prompts. The `drafter` guesses up to `draft_tokens` tokens of
-        each text, which changes nothing but the time. Raises `InputError` where a drafter does not
-        go with the model."""
+        each text, which changes nothing but the time. With "int8" keys and values take a byte each
+        and a scale (`groundup.generation.paged.in_8_bits`). Raises `InputError` where a drafter does
+        not go with the model."""
         self.model, self.config = model.eval(), model.config
         self.context_length, self.device = self.config.context_length, model.device
         if cache_tokens is None:
             cache_tokens = min(4, max_batch) * self.context_length
-        self.cache = PagedCache(-(-cache_tokens // block_size), block_size)
+        self.cache = PagedCache(-(-cache_tokens // block_size), block_size, kv_cache_dtype)
         self.pool = BlockPool(self.cache.n_blocks)
         self.scheduler = Scheduler(
             self.pool, block_size, max_batch, chunk_tokens, self.config.has_states

@@ -84,7 +84,7 @@ class DraftModel:
                 "draft", "use one whose layers are all attention",
             )  # fmt: skip
         # In the blocks of the same numbers as the model's: each text's table holds for both.
-        self.cache = PagedCache(cache.n_blocks, cache.block_size)
+        self.cache = PagedCache(cache.n_blocks, cache.block_size, cache.dtype)
 
     def propose(self, texts: Sequence[Text], most: Sequence[int]) -> list[list[int]]:
         guesses: list[list[int]] = [[] for _ in texts]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup.generation.beams import beam_search
+from groundup.generation.config import KvCacheDtype
 from groundup.generation.engine import Engine, Step
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Constraint, Request
@@ -98,10 +99,12 @@ def likeliest(
     beams: int,
     max_new_tokens: int,
     stop: Sequence[str] = (),
+    kv_cache_dtype: KvCacheDtype = "auto",
 ) -> str:
     """The likeliest text that so many beams find, filling in `completion`."""
     saying = Saying(tokenizer, completion, stop)
-    found = beam_search(model, completion.prompt_token_ids, beams, max_new_tokens, saying.ends)
+    prompt, ends = completion.prompt_token_ids, saying.ends
+    found = beam_search(model, prompt, beams, max_new_tokens, ends, kv_cache_dtype=kv_cache_dtype)
     for token in found[0].ids:
         saying.feed(token)
         if saying.is_over:

@@ -217,7 +217,10 @@ def _engine(served: Served, config: ServeConfig) -> Engine:
     if config.dtype == "float16":
         halve(served.model)
     drafter = load_drafter(config.draft, served.tokenizer) if config.draft else None
-    return Engine(served.model, config.max_batch, drafter=drafter, draft_tokens=config.draft_tokens)
+    return Engine(
+        served.model, config.max_batch, drafter=drafter, draft_tokens=config.draft_tokens,
+        kv_cache_dtype=config.kv_cache_dtype,
+    )  # fmt: skip
 
 
 async def _answer(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from groundup.generation.config import KvCacheDtype
 from groundup.settings import Settings
 
 
@@ -28,6 +29,8 @@ class ServeConfig(Settings):
     changes no token."""
     draft_tokens: Annotated[int, Field(ge=1, le=32)] = 4
     """So many tokens are guessed at a time."""
+    kv_cache_dtype: KvCacheDtype = "auto"
+    """int8: what the model remembers of the texts takes a quarter of the memory, nearly as exact."""
     max_request_bytes: PositiveInt = 1_000_000
     """A longer body is refused."""
     max_seconds: PositiveFloat = 600.0
