@@ -35,6 +35,10 @@ COMMANDS = (
     ["spam.py"],
     ["spam.py", "--recipe", "reviews-zh", "--no-lora", "--seeds", "3"],
     ["law.py"],
+    ["decode.py"],
+    ["decode.py", "gpt2"],
+    ["batching.py"],
+    ["serving.py"],
 )
 
 
