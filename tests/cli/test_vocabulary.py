@@ -149,7 +149,7 @@ def test_both_have_help_with_an_example(action: str):
         (["extend", "MODEL", "--words", "SPECIAL", "--out", "o"], "special token inside"),
         (["extend", "MODEL", "--words", "KNOWN", "--out", "o"], "one token already"),
         (["extend", "MODEL", "--words", "WORDS"], "--out"),
-        (["extend", "MODEL", "--words", "WORDS", "--out", "HERE"], "something else than a model"),
+        (["extend", "MODEL", "--words", "WORDS", "--out", "HERE"], "this folder holds other files"),
         (["extend", "no-model", "--words", "WORDS", "--out", "o"], "no such model"),
         (["shrink", "MODEL", "--data", "EMPTY", "--out", "o"], "no text"),
         (["shrink", "MODEL", "--data", "LAW", "--min-count", "0", "--out", "o"], "--min-count must"),

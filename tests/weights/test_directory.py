@@ -11,6 +11,7 @@ import groundup
 from groundup.errors import CorruptFileError, InputError
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS, preset
+from groundup.weights.directory import check_place, find
 
 
 @pytest.mark.parametrize("name", ["nano", "llama-like", "gpt-2-small", "transformer-2017"])
@@ -59,10 +60,35 @@ def test_a_config_that_is_no_table_is_refused(content: str, model, tokenizer, tm
 
 
 def test_the_folder_above_a_model_points_to_it(model, tokenizer, tmp_path: Path):
-    groundup.save(model, tokenizer, tmp_path / "run/pretrain/model")
+    groundup.save(model, tokenizer, tmp_path / "mine/first/model")
     with pytest.raises(InputError) as error:
-        groundup.load(tmp_path / "run")
-    assert "run/pretrain/model" in str(error.value)
+        groundup.load(tmp_path / "mine")
+    assert "mine/first/model" in str(error.value)
+
+
+def test_a_run_stands_for_the_model_that_it_made_last(model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "run/pretrain/model")
+    assert find(tmp_path / "run") == tmp_path / "run/pretrain/model"
+    groundup.save(model, tokenizer, tmp_path / "run/finetune/model")
+    assert find(tmp_path / "run") == tmp_path / "run/finetune/model"
+    groundup.load(tmp_path / "run")
+
+
+def test_only_another_model_is_replaced(model, tokenizer, tmp_path: Path):
+    groundup.save(model, tokenizer, tmp_path / "run/pretrain/model")
+    source = tmp_path / "run/pretrain/model"
+    for place in (source, tmp_path / "run", tmp_path):
+        with pytest.raises(InputError, match="replace its source"):
+            check_place(source, place)
+    (tmp_path / "notes").mkdir()
+    check_place(source, tmp_path / "notes")
+    (tmp_path / "notes/precious.txt").write_text("x")
+    with pytest.raises(InputError, match=r"other files \(precious.txt\)"):
+        check_place(source, tmp_path / "notes")
+    with pytest.raises(InputError, match="a file stands here"):
+        check_place(source, tmp_path / "notes/precious.txt")
+    groundup.save(model, tokenizer, tmp_path / "old")
+    check_place(source, tmp_path / "old")
 
 
 def test_all_files_of_a_model_are_as_readable_as_any_other(model, tokenizer, tmp_path: Path):

@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
         "chat", "groundup chat runs/quickstart/pretrain/model", description="Talk to a model."
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a model directory, a .gguf file or a hub id"
+        "model", metavar="MODEL", help="a run, a model directory, a .gguf file or a hub id"
     )
     parser.add_argument("--system", help="what the model is told before the conversation")
     for flag, about in {

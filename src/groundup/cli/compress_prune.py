@@ -38,7 +38,9 @@ def _parser() -> Parser:
         "wanda, 2:4), or heads, feed-forward columns and layers, which make it smaller. And train what is "
         "left to make up for it.",
     )  # fmt: skip
-    parser.add_argument("model", metavar="MODEL", help="a model directory, .gguf file or hub id")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run, model directory, .gguf file or hub id"
+    )
     parser.add_argument(
         "--pattern", type=typed("--pattern"), default="magnitude",
         metavar="|".join(get_args(Pattern)), help="what goes (%(default)s)",

@@ -15,7 +15,9 @@ def main(arguments: list[str]) -> None:
         description="Keep a model's matrices in 8 or 4 bits: a quarter or less of the bytes, and quicker "
         "generation on a CPU.",
     )  # fmt: skip
-    parser.add_argument("model", metavar="MODEL", help="a model directory, .gguf file or hub id")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run, model directory, .gguf file or hub id"
+    )
     parser.add_argument("--bits", type=typed("--bits"), default="8", metavar="8|4",
                         help="bits for each number of the blocks (%(default)s)")  # fmt: skip
     parser.add_argument("--method", metavar="absmax|gptq",

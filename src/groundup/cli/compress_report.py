@@ -44,7 +44,7 @@ def _parser() -> Parser:
         "int8-gptq and int4; they stay in --out, to be served.",
     )  # fmt: skip
     parser.add_argument(
-        "model", metavar="MODEL", nargs="+", help="model directories, .gguf files or hub ids"
+        "model", metavar="MODEL", nargs="+", help="runs, model directories, .gguf files or hub ids"
     )
     parser.add_argument("--text", nargs="+", default=[], metavar="FILE", help="text to predict")
     parser.add_argument("--exam", nargs="+", default=[], metavar="FILE",

@@ -36,7 +36,7 @@ def _parser() -> Parser:
         "a judge, by what they recite. Several models stand side by side.",
     )  # fmt: skip
     parser.add_argument(
-        "model", metavar="MODEL", nargs="*", help="model directories, .gguf files or hub ids"
+        "model", metavar="MODEL", nargs="*", help="runs, model directories, .gguf files or hub ids"
     )
     parser.add_argument("--text", nargs="+", metavar="FILE", help="text to predict")
     parser.add_argument(

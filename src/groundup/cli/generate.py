@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
         description="Continue a prompt.",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a model directory, a .gguf file or a hub id"
+        "model", metavar="MODEL", help="a run, a model directory, a .gguf file or a hub id"
     )
     parser.add_argument("--prompt", help="the text to continue (standard input)")
     parser.add_argument("--stop", nargs="+", default=[], help="end before any of these strings")

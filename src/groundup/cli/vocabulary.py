@@ -45,9 +45,9 @@ def extend(arguments: list[str]) -> None:
     from groundup.tokenizer.extending import read_words
     from groundup.tokenizer.usage import usage
     from groundup.weights import vocabulary
-    from groundup.weights.directory import check_place, load, save
+    from groundup.weights.directory import check_place, find, load, save
 
-    check_place(parsed.model, parsed.out)
+    check_place(find(parsed.model), parsed.out)
 
     model, tokenizer = load(parsed.model)
     with ConsoleWatcher() as watcher, tempfile.TemporaryDirectory() as folder:
@@ -87,9 +87,9 @@ def shrink(arguments: list[str]) -> None:
     from groundup.cli.console import ConsoleWatcher
     from groundup.tokenizer.usage import usage
     from groundup.weights import vocabulary
-    from groundup.weights.directory import check_place, load, save
+    from groundup.weights.directory import check_place, find, load, save
 
-    check_place(parsed.model, parsed.out)
+    check_place(find(parsed.model), parsed.out)
 
     model, tokenizer = load(parsed.model)
     with ConsoleWatcher() as watcher, tempfile.TemporaryDirectory() as folder:

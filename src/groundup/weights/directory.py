@@ -37,6 +37,9 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
         return write(model, tokenizer, folder)
 
 
+# Where a run keeps its models, the last one first.
+OF_A_RUN = ("finetune/model", "pretrain/model")
+
 # What a model directory of ours consists of.
 OURS = (*NAMES, "config.json", "model*.safetensors", "model.safetensors.index.json")
 
@@ -133,12 +136,16 @@ def check_vocabulary(tokenizer: Tokenizer, model: GPT, path: Path) -> None:
 
 
 def find(source: str | Path) -> Path:
-    """The local path of `source`; a hub id ("owner/name") is downloaded, as the user asked."""
+    """The local path of `source`; a run stands for the model that it made last, and a hub id
+    ("owner/name") is downloaded, as the user asked."""
     path = Path(source)
     if _kind(path):
         return path
     if path.is_dir():
-        raise _no_config(path)
+        made = next((path / model for model in OF_A_RUN if _kind(path / model)), None)
+        if made is None:
+            raise _no_config(path)
+        return made
     if HUB_ID.fullmatch(str(source)) and not path.parent.is_dir():
         return _download(str(source))
     if path.is_file():
