@@ -1,4 +1,4 @@
-"""The guide's pages on tuning, compression and evaluation work as they are written, and both languages
+"""The guide's pages on tuning, generation, compression and evaluation work as they are written, and both languages
 show the same."""
 
 import io
@@ -19,7 +19,7 @@ from tests.conftest import STORY
 from tests.evaluate.chat_server import ChatServer, serving
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tuning", "compress", "evaluation")
+PAGES = ("tuning", "generation", "compress", "evaluation")
 ALL_PAGES = (*PAGES, "serving")  # a server does not end by itself: tests/serve starts it
 HEADINGS = re.compile(r"^(#+) (.+)$", re.M)
 PLACES = ["garden", "kitchen", "market", "forest"]
@@ -38,6 +38,7 @@ SHORTENED = {
     "--model.n_layers 1",
     "compress report": "--new-tokens 2",
     "chat": "--max-new-tokens 3",
+    "generate": "--max-new-tokens 5",
     "evaluate": "--max-new-tokens 3 --judge.rows 2 --memorisation.prefix_tokens 8 "
     "--memorisation.continuation_tokens 8 --cloze.least_before 4",
 }
@@ -94,6 +95,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [json.loads(line) for line in (tmp_path / "exam.json").read_text().splitlines()]
     (tmp_path / "exam.json").write_text(json.dumps(rows))
     write_rows(tmp_path / "tasks/rows.jsonl", asked | {"answer": 0}, asked | {"answer": 1})
+    (schema,) = blocks(page("en", "generation"), "json")
+    (tmp_path / "answer.json").write_text(schema)
     (task,) = blocks(page("en", "evaluation"), "yaml")
     (tmp_path / "tasks/where_is.yaml").write_text(task)
     return tmp_path
