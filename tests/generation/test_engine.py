@@ -317,3 +317,14 @@ def test_a_stream_that_is_left_leaves_nothing_behind():
     for _ in engine.stream([1, 2, 3], SamplingConfig(max_new_tokens=9)):
         break
     assert not engine.has_work and engine.free_blocks == engine.pool.n_blocks
+
+
+def test_two_streams_of_one_engine_are_not_mixed():
+    engine, greedy = Engine(small()), SamplingConfig(temperature=0, max_new_tokens=9)
+    first = engine.stream([1, 2, 3], greedy)
+    said = [next(first)]
+    with pytest.raises(InputError, match="at work on 1 other requests"):
+        next(engine.stream([4, 5], greedy))
+    with pytest.raises(InputError, match="at work"):
+        engine.batch([[4, 5]], greedy)
+    assert said + list(first) == alone(engine.model, Request([1, 2, 3], greedy))

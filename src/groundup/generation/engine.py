@@ -198,6 +198,7 @@ class Engine:
 
     def answer(self, request: Request) -> Iterator[Step]:
         """The steps of a request, for an engine that has nothing else to do."""
+        self.check_idle()
         id = self.submit(request)
         try:
             while id in self._texts:
@@ -214,6 +215,7 @@ class Engine:
     ) -> list[list[int]]:
         """What `stream` gives for each prompt, `max_batch` of them at once. `seeds` are those of each
         prompt, in place of the one in `sampling`."""
+        self.check_idle()
         said: dict[int, list[int]] = {}
         try:
             for prompt, seed in zip(prompts, seeds or repeat(sampling.seed), strict=False):
@@ -226,6 +228,14 @@ class Engine:
             for id in said:
                 self.cancel(id)
         return list(said.values())
+
+    def check_idle(self) -> None:
+        """Raises `InputError` where other requests are at work, whose tokens would be lost."""
+        if self.has_work:
+            raise InputError(
+                f"the engine is at work on {len(self._texts)} other requests",
+                fix="use submit and step, or another engine",
+            )
 
     def _pass(self, parts: list[Part]) -> list[Step]:
         with self._adapters([part.text for part in parts]):

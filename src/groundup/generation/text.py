@@ -75,6 +75,7 @@ def complete_all(
     stop: Sequence[str] = (),
 ) -> None:
     """Fill in many completions, `engine.max_batch` at once: each as `complete` would."""
+    engine.check_idle()
     sayings: dict[int, Saying] = {}
     try:
         for completion in completions:
