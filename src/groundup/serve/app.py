@@ -23,43 +23,42 @@ from groundup.generation.speculative import load_drafter
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import halve
 from groundup.serve import forms, inside, openai, page, run, tools
-from groundup.serve.access import Access
+from groundup.serve.access import Access, Admission
 from groundup.serve.answering import Choice, choices, together
 from groundup.serve.config import ServeConfig
 from groundup.serve.errors import ApiError, handle_errors
 from groundup.serve.metrics import Metrics
 from groundup.serve.run import Training
 from groundup.serve.served import Served, check_name, embed, language_model
-from groundup.serve.streaming import NO_CACHE, events, unless_gone
+from groundup.serve.streaming import NO_CACHE, events, in_turn, unless_gone
 from groundup.serve.worker import Worker
 
 
 def create_app(served: Served, config: ServeConfig, trainings: Sequence[Training] = ()) -> FastAPI:
     """The app for one model, not yet listening; with the trainings of the run that the model belongs to,
-    if it belongs to one."""
-    metrics = Metrics()
+    if it belongs to one. Raises `InputError` where a drafter does not go with the model."""
+    metrics, admission = Metrics(), Admission(config.max_seconds)
+    engine = None if served.is_classifier else _engine(served, config)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
-        engine = None if served.is_classifier else _engine(served, config)
         state.worker = Worker(engine, config.max_batch + config.max_queue)
         _add_gauges(metrics, state.worker)
-        state.is_ready = True
         yield
-        state.is_ready = False
         await asyncio.to_thread(state.worker.close)
 
     app = FastAPI(title="groundup", version="1", lifespan=life, docs_url=None, redoc_url=None)
     app.state.served, app.state.config, app.state.metrics = served, config, metrics
-    app.state.is_ready = False
+    app.state.admission = admission
     app.state.trainings = {training.name: training for training in trainings}
     app.state.retelling = threading.Lock()
     app.include_router(router)
     app.include_router(page.router)
     app.add_middleware(
-        Access, api_key=config.api_key, most_bytes=config.max_request_bytes, metrics=metrics
-    )
+        Access, api_key=config.api_key, most_bytes=config.max_request_bytes, metrics=metrics,
+        admission=admission,
+    )  # fmt: skip
     handle_errors(app)
     return app
 
@@ -77,8 +76,8 @@ async def health() -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(request: Request) -> JSONResponse:
-    """Whether requests are answered: no more while the server stops."""
-    is_ready = request.app.state.is_ready
+    """Whether requests are taken on: no more from the moment on at which the server is told to stop."""
+    is_ready = not request.app.state.admission.is_closing
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
@@ -129,13 +128,22 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
 async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[str, Any]:
     """Texts as directions: of texts that mean the like, they are alike."""
     served, worker = language_model(request, body.model), request.app.state.worker
-    rows, tokens = [], 0
-    for number, text in enumerate(body.texts):
-        ids = await asyncio.to_thread(served.tokenizer.encode_prompt, text)
-        tokens += len(ids)
-        vector = await worker.run(lambda ids=ids: embed(served.model, ids).cpu().numpy())
-        shown = vector.tolist() if body.encoding_format == "float" else _base64(vector)
-        rows.append({"object": "embedding", "index": number, "embedding": shown})
+    encode = served.tokenizer.encode_prompt
+    texts = [await asyncio.to_thread(encode, text) for text in body.texts]
+
+    async def vectors() -> list[np.ndarray]:
+        """One order for each text, so that answers go on in between."""
+        return [
+            await worker.run(lambda ids=ids: embed(served.model, ids).cpu().numpy())
+            for ids in texts
+        ]
+
+    rows = [
+        {"object": "embedding", "index": number,
+         "embedding": vector.tolist() if body.encoding_format == "float" else _base64(vector)}
+        for number, vector in enumerate(await in_turn(request, vectors))
+    ]  # fmt: skip
+    tokens = sum(map(len, texts))
     return {"object": "list", "data": rows, "model": served.name, "usage": {
         "prompt_tokens": tokens, "total_tokens": tokens}}  # fmt: skip
 
@@ -145,14 +153,20 @@ async def classify(request: Request, body: openai.ClassifyRequest) -> dict[str, 
     """Which label belongs to each text."""
     served: Served = request.app.state.served
     check_name(served, body.model)
-    classifier = served.model
+    classifier, worker = served.model, request.app.state.worker
     if not isinstance(classifier, Classifier):
         raise ApiError(400, "this is a language model: it has no labels to give", "model")
     if empty := [number for number, text in enumerate(body.texts) if not text.strip()]:
         raise ApiError(400, f"text {empty[0]} is empty", "input")
-    found = await request.app.state.worker.run(
-        lambda: predict(classifier, served.tokenizer, body.texts)
-    )
+
+    async def rows() -> list[np.ndarray]:
+        """One order for each text, so that others are answered in between."""
+        return [
+            await worker.run(lambda text=text: predict(classifier, served.tokenizer, [text])[0])
+            for text in body.texts
+        ]
+
+    found = await in_turn(request, rows)
     data = [
         {"index": number, "label": served.labels[int(row.argmax())],
          "probs": dict(zip(served.labels, row.tolist(), strict=True))}
@@ -227,11 +241,11 @@ async def _answer(
     state = request.app.state
     pieces = together(asked, form.is_chat, state.metrics)
     if not body.stream:
-        whole = await unless_gone(request, form.whole(pieces, asked), state.config.max_seconds)
+        whole = await unless_gone(request, form.whole(pieces, asked))
         return JSONResponse(whole)
     # Whatever the model refuses is known before the first token: then it is an error with its status.
-    first = await unless_gone(request, anext(pieces), state.config.max_seconds)
-    stream = events(form.chunks(first, pieces, asked), state.config.max_seconds)
+    first = await unless_gone(request, anext(pieces))
+    stream = events(form.chunks(first, pieces, asked))
     return StreamingResponse(stream, media_type="text/event-stream", headers=NO_CACHE)
 
 
