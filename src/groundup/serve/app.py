@@ -110,8 +110,13 @@ async def chat_completions(request: Request, body: openai.ChatRequest) -> Respon
     prompt = await asyncio.to_thread(
         tools.encode, served.tokenizer, body.messages, body.usable_tools
     )
-    form = await asyncio.to_thread(_form, served, body)
-    asked = _ask(request, body, [prompt], body.top, "messages", form, bool(body.usable_tools))
+    constraints = await asyncio.to_thread(_constraints, served, body)
+
+    def reader() -> tools.CallReader | None:
+        only_first = body.parallel_tool_calls is False
+        return tools.CallReader(only_first) if body.usable_tools else None
+
+    asked = _ask(request, body, [prompt], body.top, "messages", constraints, reader)
     return await _answer(request, body, forms.ChatForm(body, served), asked)
 
 
@@ -120,7 +125,8 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
     """What follows a text."""
     served = language_model(request, body.model)
     prompts = await asyncio.to_thread(_prompts, served, body)
-    asked = _ask(request, body, prompts, body.top, "prompt")
+    free, no_reader = [None] * body.n, lambda: None
+    asked = _ask(request, body, prompts, body.top, "prompt", free, no_reader)
     return await _answer(request, body, forms.TextForm(body, served), asked)
 
 
@@ -128,8 +134,7 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
 async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[str, Any]:
     """Texts as directions: of texts that mean the like, they are alike."""
     served, worker = language_model(request, body.model), request.app.state.worker
-    encode = served.tokenizer.encode_prompt
-    texts = [await asyncio.to_thread(encode, text) for text in body.texts]
+    texts = [await asyncio.to_thread(_ids, served, text) for text in body.texts]
 
     async def vectors() -> list[np.ndarray]:
         """One order for each text, so that answers go on in between."""
@@ -184,11 +189,12 @@ def _model(served: Served) -> dict[str, Any]:
 
 def _prompts(served: Served, body: openai.CompletionRequest) -> list[list[int]]:
     """The token ids of one or several prompts."""
-    given = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    texts = [part for part in given if isinstance(part, str)]
-    if texts:
-        return [served.tokenizer.encode_prompt(text) for text in texts]
-    return [[id_ for id_ in given if isinstance(id_, int)]]
+    return [_ids(served, prompt) for prompt in body.prompts]
+
+
+def _ids(served: Served, given: str | list[int]) -> list[int]:
+    """A text as token ids; it may be given as such."""
+    return served.tokenizer.encode_prompt(given) if isinstance(given, str) else given
 
 
 def _ask(
@@ -197,11 +203,17 @@ def _ask(
     prompts: list[list[int]],
     top: int | None,
     param: str,
-    constraint: Callable[[], Constraint | None] = lambda: None,
-    calls: bool = False,
+    constraints: Sequence[Constraint | None],
+    reader: Callable[[], tools.CallReader | None],
 ) -> list[Choice]:
-    """Ask the model for all answers to a request; refused where a prompt leaves no room."""
+    """Ask the model for all answers to a request; refused where a prompt leaves no room, or where so many
+    answers never have a place."""
     state = request.app.state
+    if (answers := len(prompts) * body.n) > state.worker.most:
+        message = (
+            f"{answers} answers are asked for; this server takes on {state.worker.most} at once"
+        )
+        raise ApiError(400, message, param)
     most = state.served.model.config.context_length
     for prompt in prompts:
         if not 0 < len(prompt) < most:
@@ -209,22 +221,21 @@ def _ask(
             raise ApiError(400, message, param, "context_length_exceeded" if prompt else None)
     state.metrics.prompt_tokens.inc(sum(map(len, prompts)))
     return choices(
-        body, prompts, state.served.tokenizer, state.worker, most, top, constraint, calls
+        body, prompts, state.served.tokenizer, state.worker, most, top, constraints, reader
     )
 
 
-def _form(served: Served, body: openai.ChatRequest) -> Callable[[], Constraint | None]:
-    """Makes what an answer must look like: a call that is required, or JSON of a schema. Raises
+def _constraints(served: Served, body: openai.ChatRequest) -> Sequence[Constraint | None]:
+    """What each of `n` answers must look like: a call that is required, or JSON of a schema. Raises
     `InputError` for a schema that cannot be followed."""
+    answers = range(body.n)
     if body.required_tools:
         lark = tools.grammar(body.required_tools)
-        served.grammars.grammar(lark, "tools")
-        return lambda: served.grammars.grammar(lark)
+        return [served.grammars.grammar(lark, "tools") for _ in answers]
     schema = body.response_format and body.response_format.schema_of_answer
     if schema is None:
-        return lambda: None
-    served.grammars.json_schema(schema, "response_format")
-    return lambda: served.grammars.json_schema(schema)
+        return [None for _ in answers]
+    return [served.grammars.json_schema(schema, "response_format") for _ in answers]
 
 
 def _engine(served: Served, config: ServeConfig) -> Engine:
