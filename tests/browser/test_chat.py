@@ -42,10 +42,10 @@ def answer(server, messages: list[dict], **settings) -> str:
 
 
 def test_an_answer_that_has_not_begun_is_awaited(open_page, tokenizer, tmp_path):
-    slow = save_tiny(tokenizer, tmp_path, "slow", d_model=256, n_layers=8, context_length=8192)
+    slow = save_tiny(tokenizer, tmp_path, "slow", d_model=256, n_layers=16, context_length=8192)
     with serving(slow, tmp_path / "log.txt") as server:
         page = open_page(server)
-        page.get_by_label("Message").fill("Mia is in the garden. " * 250)
+        page.get_by_label("Message").fill("@" * 6000)
         page.get_by_role("button", name="Send").click()
         awaited = page.locator(".turn.assistant .body .awaited")
         expect(awaited).to_have_text("The model is answering.")

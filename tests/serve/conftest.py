@@ -79,7 +79,7 @@ def directory(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def slow(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that needs seconds to read a long text, and far more to fill its context."""
-    larger = {"d_model": 256, "n_layers": 8, "context_length": 8192}
+    larger = {"d_model": 256, "n_layers": 16, "context_length": 8192}
     return save_tiny(tokenizer, tmp_path_factory.mktemp("served"), "slow", **larger)
 
 

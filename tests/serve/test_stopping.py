@@ -15,7 +15,7 @@ from tests.serve.test_server import open_requests
 
 from groundup.serve.streaming import events
 
-LONG_TEXT = "Mia is in the garden. " * 40  # read in a second or less
+LONG_TEXT = "@" * 600  # a token each: read in half a second
 TEXTS = {"input": [LONG_TEXT] * 100}
 ENDLESS = {"prompt": "Mia", "max_tokens": 8000, "n": 8, "seed": 1}
 
@@ -73,7 +73,7 @@ def test_whatever_takes_too_long_is_broken_off(slow, tmp_path):
 
 def test_while_it_stops_probes_are_answered_and_new_work_is_not(slow, tmp_path):
     with serving(slow, tmp_path / "log.txt", "--drain-seconds", 20) as server:
-        body = {"prompt": "Mia", "max_tokens": 600, "seed": 1, "stream": True}
+        body = {"prompt": "Mia", "max_tokens": 300, "seed": 1, "stream": True}
         with httpx.stream("POST", f"{server.url}/completions", json=body, timeout=60) as stream:
             lines = stream.iter_lines()
             next(lines)
@@ -97,7 +97,7 @@ def test_where_the_time_is_over_all_are_told_and_the_process_ends(slow, tmp_path
     with serving(slow, tmp_path / "log.txt", "--drain-seconds", 1) as server:
         answers: list[httpx.Response] = []
         bodies = [("/completions", ENDLESS), ("/completions", ENDLESS | {"stream": True})]
-        longest = {"input": "Mia is in the garden. " * 300}
+        longest = {"input": "@" * 8000}
         if reading:
             bodies = [("/embeddings", longest), ("/inside/surprise", {"text": "ab"})]
 
