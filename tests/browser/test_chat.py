@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 
 from tests.browser.conftest import ATTACK, ON_AND_ON, PIECES, playwright
-from tests.serve.conftest import KEY, serving
+from tests.serve.conftest import KEY, save_tiny, serving
 
 expect = playwright.expect
 SEED = 3
@@ -39,6 +39,18 @@ def answer(server, messages: list[dict], **settings) -> str:
         model="tiny", messages=messages, max_tokens=40, temperature=0.8, seed=SEED, **settings
     )
     return told.choices[0].message.content
+
+
+def test_an_answer_that_has_not_begun_is_awaited(open_page, tokenizer, tmp_path):
+    slow = save_tiny(tokenizer, tmp_path, "slow", d_model=256, n_layers=16, context_length=8192)
+    with serving(slow, tmp_path / "log.txt") as server:
+        page = open_page(server)
+        page.get_by_label("Message").fill("@" * 6000)
+        page.get_by_role("button", name="Send").click()
+        awaited = page.locator(".turn.assistant .body .awaited")
+        expect(awaited).to_have_text("The model is answering.")
+        page.get_by_role("button", name="Stop").click()
+        expect(awaited).to_have_count(0)
 
 
 def test_it_shows_what_the_api_says_with_the_settings_that_are_chosen(open_page, tiny):

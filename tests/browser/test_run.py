@@ -297,6 +297,26 @@ def test_in_chinese_with_a_key(open_page, run_directory, tmp_path):
         expect(chart(page, "Loss (nats)").locator(".readout")).to_contain_text("step 8")
 
 
+def test_a_run_of_one_step_has_dots_in_the_middle_and_one_checkpoint(open_page, tmp_path):
+    short = {"steps": 1, "checkpoint_every": 1, "eval_every": 1}
+    run = build(tmp_path / "short", pretrain={"train": short}, finetune={"train": short})
+    with serving(run, tmp_path / "log.txt") as server:
+        page = open_page(server, path="/#training")
+        page.locator("#training-name").select_option("pretrain")
+        plot = chart(page, "Learning rate (share of its peak)")
+        expect(plot.locator(".steps span")).to_have_text(["1"])
+        ways = plot.locator("path.dots").evaluate_all(
+            "all => all.map((one) => one.getAttribute('d'))"
+        )
+        assert ways == ["M500.0 150.0h0"]
+        top, bottom = (float(plot.locator(kind).inner_text()) for kind in (".top", ".bottom"))
+        assert bottom < top
+        page.get_by_role("tab", name="Time machine").click()
+        settle(page, max_tokens=3)
+        page.get_by_role("button", name="Ask every checkpoint").click()
+        expect(page.locator("#time-status")).to_have_text("1 checkpoint has answered.")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits_phones_and_screens(open_page, server, width: int, dark: bool):

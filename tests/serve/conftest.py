@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,20 +59,28 @@ def _address(process: subprocess.Popen[str], log: Path) -> str:
     raise RuntimeError(f"the server did not start: {log.read_text()}")
 
 
-def save_tiny(tokenizer: Tokenizer, folder: Path) -> Path:
+def save_tiny(tokenizer: Tokenizer, folder: Path, name: str = "tiny", **changes: Any) -> Path:
     """The model directory, in `folder`, of a small random model that knows turns."""
     torch.manual_seed(0)
-    config = preset(
-        "nano", vocab_size=tokenizer.vocab_size, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2,
-        context_length=1024, initialization="gpt-2",
-    )  # fmt: skip
-    save(GPT(config), tokenizer.with_template("groundup"), folder / "tiny")
-    return folder / "tiny"
+    shape = {
+        "vocab_size": tokenizer.vocab_size, "d_model": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2,
+        "context_length": 1024, "initialization": "gpt-2",
+    }  # fmt: skip
+    model = GPT(preset("nano", **(shape | changes)))
+    save(model, tokenizer.with_template("groundup"), folder / name)
+    return folder / name
 
 
 @pytest.fixture(scope="session")
 def directory(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tokenizer, tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def slow(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that needs seconds to read a long text, and far more to fill its context."""
+    larger = {"d_model": 256, "n_layers": 16, "context_length": 8192}
+    return save_tiny(tokenizer, tmp_path_factory.mktemp("served"), "slow", **larger)
 
 
 @pytest.fixture(scope="session")

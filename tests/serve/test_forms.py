@@ -176,6 +176,29 @@ def test_calls_are_told_from_text_however_it_is_cut(parts: list[str], cuts: list
     assert said.replace("\n", "") == plain.replace("\n", "")
 
 
+@given(
+    texts=st.lists(st.sampled_from(["text", "\n"]), min_size=3, max_size=3), size=st.integers(1, 90)
+)
+def test_where_calls_are_not_parallel_the_first_is_told(texts: list[str], size: int):
+    written, reader = CALL.join(texts) + CALL.replace("clock", "other"), CallReader(only_first=True)
+    fed = [reader.feed(written[at : at + size]) for at in range(0, len(written), size)]
+    fed.append(reader.feed("", is_last=True))
+    (call,) = [call for _, calls in fed for call in calls]
+    assert call["function"]["name"] == "clock" and reader.count == 1
+    said = "".join(said for said, _ in fed)
+    assert said.replace("\n", "") == "".join(texts).replace("\n", "")
+
+
+def test_each_of_several_answers_has_a_form_of_its_own(server):
+    content = {"type": "object", "properties": {"n": {"enum": [1, 2, 3]}}, "required": ["n"],
+               "additionalProperties": False}  # fmt: skip
+    answer = ask(server, response_format=schema(content), n=4, temperature=2)
+    assert all(json.loads(c.message.content)["n"] in (1, 2, 3) for c in answer.choices)
+    tools = {"tools": [WEATHER], "tool_choice": "required", "parallel_tool_calls": False}
+    answer = ask(server, **tools, n=2)
+    assert [len(c.message.tool_calls) for c in answer.choices] == [1, 1]
+
+
 def test_a_template_without_a_place_for_functions_is_told_in_words(directory):
     tokenizer = Tokenizer.load(directory)
     tool = Tool(type="function", function=Function(name="clock", description="The time"))

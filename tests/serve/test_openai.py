@@ -1,7 +1,9 @@
 """The server as OpenAI's own client sees it; every text equals what the library says."""
 
 import base64
+import json
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,11 @@ def said(loaded, prompt: list[int], stop=(), **settings) -> Completion:
     completion = Completion(prompt)
     "".join(complete(Engine(model), tokenizer, completion, SamplingConfig(**settings), stop))
     return completion
+
+
+def test_log_probs_of_an_echoed_prompt_are_refused_as_there_are_none(server):
+    with pytest.raises(BadRequestError, match="leave out echo"):
+        server.client().completions.create(model="tiny", prompt="Mia", echo=True, logprobs=1)
 
 
 def test_the_model_is_listed(server):
@@ -133,6 +140,110 @@ def test_log_probs_are_the_model_s(server, loaded):
         ids.append(int(best.indices[0]))
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_offsets_of_a_completion_count_the_characters_from_its_start(server, loaded, stream):
+    more = {"model": "tiny", "prompt": ["小明", "Mia"], "max_tokens": 60, "seed": 2, "logprobs": 1}
+    if stream:
+        choices = [c.choices[0] for c in server.client().completions.create(**more, stream=True)]
+    else:
+        choices = server.client().completions.create(**more).choices
+    for index in range(2):
+        mine = [c.logprobs for c in choices if c.index == index]
+        tokens = [name for told in mine for name in told.tokens]
+        offsets = [at for told in mine for at in told.text_offset]
+        assert len(offsets) == len(tokens) > 10 and offsets[0] == 0
+        # Where no character is cut, a token begins where those before it end.
+        for number in range(1, len(tokens)):
+            if "�" not in "".join(tokens[:number]):
+                assert offsets[number] == len("".join(tokens[:number]))
+        text = "".join(c.text for c in choices if c.index == index)
+        assert offsets == sorted(offsets) and offsets[-1] <= len(text)
+
+
+def test_lists_of_token_ids_are_as_many_texts(server, loaded):
+    texts = ["Mia is in the garden.", "Tom"]
+    ids = [loaded[1].encode_prompt(text) for text in texts]
+    client, settings = server.client(), {"model": "tiny", "max_tokens": 6, "temperature": 0}
+
+    def said(prompt) -> list[str]:
+        return [c.text for c in client.completions.create(prompt=prompt, **settings).choices]
+
+    def vectors(given) -> list[list[float]]:
+        made = client.embeddings.create(model="tiny", input=given, encoding_format="float")
+        return [row.embedding for row in made.data]
+
+    assert said(ids) == said(texts) and said(ids[0]) == said(texts[:1])
+    assert vectors(ids) == vectors(texts) and vectors(ids[1]) == vectors(texts[1])
+    for wrong in ([[1, 2], [999_999]], [10**30], [[]], []):
+        with pytest.raises(BadRequestError):
+            vectors(wrong)
+
+
+def test_what_stock_clients_send_and_changes_nothing_is_accepted(server):
+    ask = {"model": "tiny", "messages": ASKED, "max_tokens": 5, "seed": 1}
+    harmless = {"store": False, "metadata": {"a": "b"}, "service_tier": "auto", "user": "me",
+                "reasoning_effort": "none", "safety_identifier": "x", "prompt_cache_key": "y"}  # fmt: skip
+    create = server.client().chat.completions.create
+    plain, more = create(**ask), create(**ask, **harmless)
+    assert plain.choices[0].message == more.choices[0].message
+    for name, value in (("store", True), ("service_tier", "flex"), ("reasoning_effort", "high")):
+        with pytest.raises(BadRequestError, match=name):
+            create(**ask, extra_body={name: value})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "said"),
+    [
+        ("chat/completions", {}, "messages", "messages: Field required"),
+        ("chat/completions", None, "messages", "the body is empty: messages is required"),
+        ("embeddings", None, "input", "the body is empty: input is required"),
+        ("embeddings", {"input": 5}, "input", "input: Input should be a valid string"),
+        ("embeddings", {"input": ["a", 5]}, "input.1", "input.1: Input should be a valid string"),
+        (
+            "chat/completions", {"messages": [{"role": "user", "content": 5}]},
+            "messages.0.content", "messages.0.content: Input should be a valid string",
+        ),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]}]},
+            "messages.0.content.0", "only text parts are read here, none of type 'image_url'",
+        ),
+        (
+            "chat/completions", {"messages": ASKED, "tool_choice": {"type": "function"}},
+            "tool_choice.function", "tool_choice.function: Field required",
+        ),
+        ("chat/completions", {"messages": ASKED, "strem": 1}, "strem", "did you mean 'stream'?"),
+        ("completions", {"prompt": "a", "promt": "a"}, "promt", "did you mean 'prompt'?"),
+        (
+            "chat/completions", {"messages": [{"rle": "user", "content": "a", "role": "user"}]},
+            "messages.0.rle", "did you mean 'role'?",
+        ),
+    ],
+)  # fmt: skip
+def test_the_place_of_an_error_is_one_in_the_body(server, path, body, param, said):
+    content = b"" if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    answer = httpx.post(f"{server.url}/{path}", content=content, headers=headers)
+    error = answer.json()["error"]
+    assert answer.status_code == 400 and error["param"] == param, error
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize("path", ["embeddings", "completions"])
+def test_no_name_of_another_body_is_offered(server, path):
+    """`messages` and `tools` are names of chats only."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for name in ("messages", "tools", "parallel_tool_calls", "documents"):
+        body = {"input": "a", "prompt": "a"} | {name: 1}
+        del body["prompt" if path == "embeddings" else "input"]
+        error = httpx.post(f"{server.url}/{path}", json=body, headers=headers).json()["error"]
+        assert error["code"] == "unknown_field" and error["message"].startswith(
+            f"unknown field {name!r}"
+        )
+        assert f"mean '{name}'" not in error["message"]
+
+
 def test_embeddings_have_length_one_and_tell_texts_apart(server):
     texts = ["Mia is in the garden.", "Mia is in the garden.", "小红在厨房。"]
     found = server.client().embeddings.create(model="tiny", input=texts, encoding_format="float")
@@ -164,6 +275,7 @@ def test_a_wrong_key_is_refused(server):
         ({"presence_penalty": 1.5}, "presence_penalty: Input should be 0"),
         ({"stop": [""]}, "an empty string would end every answer"),
         ({"top_logprobs": 3}, "top_logprobs is for logprobs"),
+        ({"max_completion_tokens": 3, "max_tokens": 3}, "give one"),
         ({"seed": -1}, "seed: Input should be greater"),
         ({"stream_options": {"include_usage": True}}, "stream_options is for stream"),
     ],

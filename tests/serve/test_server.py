@@ -8,7 +8,8 @@ import time
 import httpx2 as httpx
 import pytest
 from openai import RateLimitError
-from tests.serve.conftest import KEY, serving
+from tests.conftest import groundup
+from tests.serve.conftest import KEY, save_tiny, serving
 
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
 # Some of four answers are long, whatever the others are.
@@ -25,13 +26,14 @@ def post(server, content: bytes, path: str = "/v1/completions", **headers: str) 
         (b'{"prompt": ', "not valid JSON"),
         (b'{"prompt": "\xff\xfe"}', "error parsing the body"),
         (b'"prompt"', "valid dictionary"),
-        (b"", "Field required"),
+        (b"", "the body is empty: prompt is required"),
         (b"[" * 100_000, "error parsing the body"),
         (b'{"prompt": "\\ud800"}', "prompt"),
         (b'{"prompt": [1, 2, 99999999]}', "99999999"),
         (b'{"prompt": [1, "a"]}', "prompt"),
         (b'{"prompt": [1], "max_tokens": 1e999}', "max_tokens"),
         (b'{"prompt": []}', "the prompt has 0 tokens"),
+        (b'{"prompt": ["a", "b"], "n": 5}', "10 answers are asked for; this server takes on 8"),
     ],
 )
 def test_nonsense_gets_an_error_in_openai_s_form(server, content: bytes, said: str):
@@ -134,12 +136,18 @@ def test_told_to_stop_it_finishes_what_is_on_its_way(directory, tmp_path):
 
 
 def test_a_port_that_is_taken_is_one_message(server, directory):
-    from tests.conftest import groundup
-
     port = server.root.rpartition(":")[2]
     refused = groundup("serve", directory, "--port", port)
     assert refused.returncode == 2 and "cannot listen there" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_draft_that_a_model_with_states_cannot_use_is_one_message(tokenizer, tmp_path):
+    model = save_tiny(tokenizer, tmp_path, "states", short_conv=3)
+    refused = groundup("serve", model, "--port", 0, "--draft", "prompt-lookup")
+    assert refused.returncode == 2, refused.stderr
+    assert "which cannot take back a guess" in refused.stderr
+    assert "Traceback" not in refused.stderr and "serving" not in refused.stderr
 
 
 def test_health_is_open_and_ready_says_so(server):

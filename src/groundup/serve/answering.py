@@ -85,26 +85,27 @@ def choices(
     worker: Worker,
     context_length: int,
     top: int | None,
-    constraint: Callable[[], Constraint | None],
-    calls: bool,
+    constraints: Sequence[Constraint | None],
+    reader: Callable[[], CallReader | None],
 ) -> list[Choice]:
-    """Ask the engine for all answers to a request: `n` to each prompt, each with a `constraint` of its
-    own; `calls` where they may hold calls of functions. If it cannot take on all of them, it takes on
-    none."""
+    """Ask the engine for all answers to a request: `n` to each prompt, each with one of the `constraints`
+    and a `reader` of its own, where it may hold calls of functions. If it cannot take on all of them, it
+    takes on none."""
     asked: list[Choice] = []
     try:
         for prompt in prompts:
             for number in range(body.n):
                 sampling = body.sampling(context_length - len(prompt), number)
                 request = Request(
-                    prompt, sampling, frozenset(tokenizer.end_ids), top, constraint=constraint()
+                    prompt,
+                    sampling,
+                    frozenset(tokenizer.end_ids),
+                    top,
+                    constraint=constraints[number],
                 )
                 completion = Completion(list(prompt))
                 saying = Saying(tokenizer, completion, body.stops)
-                reader = CallReader() if calls else None
-                asked.append(
-                    Choice(len(asked), completion, worker.ask(request), saying, reader=reader)
-                )
+                asked.append(Choice(len(asked), completion, worker.ask(request), saying, reader()))
     except Exception:
         close(asked)
         raise

@@ -23,43 +23,42 @@ from groundup.generation.speculative import load_drafter
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import halve
 from groundup.serve import forms, inside, openai, page, run, tools
-from groundup.serve.access import Access
+from groundup.serve.access import Access, Admission
 from groundup.serve.answering import Choice, choices, together
 from groundup.serve.config import ServeConfig
 from groundup.serve.errors import ApiError, handle_errors
 from groundup.serve.metrics import Metrics
 from groundup.serve.run import Training
 from groundup.serve.served import Served, check_name, embed, language_model
-from groundup.serve.streaming import NO_CACHE, events, unless_gone
+from groundup.serve.streaming import NO_CACHE, events, in_turn, unless_gone
 from groundup.serve.worker import Worker
 
 
 def create_app(served: Served, config: ServeConfig, trainings: Sequence[Training] = ()) -> FastAPI:
     """The app for one model, not yet listening; with the trainings of the run that the model belongs to,
-    if it belongs to one."""
-    metrics = Metrics()
+    if it belongs to one. Raises `InputError` where a drafter does not go with the model."""
+    metrics, admission = Metrics(), Admission(config.max_seconds)
+    engine = None if served.is_classifier else _engine(served, config)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
-        engine = None if served.is_classifier else _engine(served, config)
         state.worker = Worker(engine, config.max_batch + config.max_queue)
         _add_gauges(metrics, state.worker)
-        state.is_ready = True
         yield
-        state.is_ready = False
         await asyncio.to_thread(state.worker.close)
 
     app = FastAPI(title="groundup", version="1", lifespan=life, docs_url=None, redoc_url=None)
     app.state.served, app.state.config, app.state.metrics = served, config, metrics
-    app.state.is_ready = False
+    app.state.admission = admission
     app.state.trainings = {training.name: training for training in trainings}
     app.state.retelling = threading.Lock()
     app.include_router(router)
     app.include_router(page.router)
     app.add_middleware(
-        Access, api_key=config.api_key, most_bytes=config.max_request_bytes, metrics=metrics
-    )
+        Access, api_key=config.api_key, most_bytes=config.max_request_bytes, metrics=metrics,
+        admission=admission,
+    )  # fmt: skip
     handle_errors(app)
     return app
 
@@ -77,8 +76,8 @@ async def health() -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(request: Request) -> JSONResponse:
-    """Whether requests are answered: no more while the server stops."""
-    is_ready = request.app.state.is_ready
+    """Whether requests are taken on: no more from the moment on at which the server is told to stop."""
+    is_ready = not request.app.state.admission.is_closing
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
@@ -111,8 +110,13 @@ async def chat_completions(request: Request, body: openai.ChatRequest) -> Respon
     prompt = await asyncio.to_thread(
         tools.encode, served.tokenizer, body.messages, body.usable_tools
     )
-    form = await asyncio.to_thread(_form, served, body)
-    asked = _ask(request, body, [prompt], body.top, "messages", form, bool(body.usable_tools))
+    constraints = await asyncio.to_thread(_constraints, served, body)
+
+    def reader() -> tools.CallReader | None:
+        only_first = body.parallel_tool_calls is False
+        return tools.CallReader(only_first) if body.usable_tools else None
+
+    asked = _ask(request, body, [prompt], body.top, "messages", constraints, reader)
     return await _answer(request, body, forms.ChatForm(body, served), asked)
 
 
@@ -121,7 +125,8 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
     """What follows a text."""
     served = language_model(request, body.model)
     prompts = await asyncio.to_thread(_prompts, served, body)
-    asked = _ask(request, body, prompts, body.top, "prompt")
+    free, no_reader = [None] * body.n, lambda: None
+    asked = _ask(request, body, prompts, body.top, "prompt", free, no_reader)
     return await _answer(request, body, forms.TextForm(body, served), asked)
 
 
@@ -129,13 +134,21 @@ async def completions(request: Request, body: openai.CompletionRequest) -> Respo
 async def embeddings(request: Request, body: openai.EmbeddingRequest) -> dict[str, Any]:
     """Texts as directions: of texts that mean the like, they are alike."""
     served, worker = language_model(request, body.model), request.app.state.worker
-    rows, tokens = [], 0
-    for number, text in enumerate(body.texts):
-        ids = await asyncio.to_thread(served.tokenizer.encode_prompt, text)
-        tokens += len(ids)
-        vector = await worker.run(lambda ids=ids: embed(served.model, ids).cpu().numpy())
-        shown = vector.tolist() if body.encoding_format == "float" else _base64(vector)
-        rows.append({"object": "embedding", "index": number, "embedding": shown})
+    texts = [await asyncio.to_thread(_ids, served, text) for text in body.texts]
+
+    async def vectors() -> list[np.ndarray]:
+        """One order for each text, so that answers go on in between."""
+        return [
+            await worker.run(lambda ids=ids: embed(served.model, ids).cpu().numpy())
+            for ids in texts
+        ]
+
+    rows = [
+        {"object": "embedding", "index": number,
+         "embedding": vector.tolist() if body.encoding_format == "float" else _base64(vector)}
+        for number, vector in enumerate(await in_turn(request, vectors))
+    ]  # fmt: skip
+    tokens = sum(map(len, texts))
     return {"object": "list", "data": rows, "model": served.name, "usage": {
         "prompt_tokens": tokens, "total_tokens": tokens}}  # fmt: skip
 
@@ -145,14 +158,20 @@ async def classify(request: Request, body: openai.ClassifyRequest) -> dict[str, 
     """Which label belongs to each text."""
     served: Served = request.app.state.served
     check_name(served, body.model)
-    classifier = served.model
+    classifier, worker = served.model, request.app.state.worker
     if not isinstance(classifier, Classifier):
         raise ApiError(400, "this is a language model: it has no labels to give", "model")
     if empty := [number for number, text in enumerate(body.texts) if not text.strip()]:
         raise ApiError(400, f"text {empty[0]} is empty", "input")
-    found = await request.app.state.worker.run(
-        lambda: predict(classifier, served.tokenizer, body.texts)
-    )
+
+    async def rows() -> list[np.ndarray]:
+        """One order for each text, so that others are answered in between."""
+        return [
+            await worker.run(lambda text=text: predict(classifier, served.tokenizer, [text])[0])
+            for text in body.texts
+        ]
+
+    found = await in_turn(request, rows)
     data = [
         {"index": number, "label": served.labels[int(row.argmax())],
          "probs": dict(zip(served.labels, row.tolist(), strict=True))}
@@ -170,11 +189,12 @@ def _model(served: Served) -> dict[str, Any]:
 
 def _prompts(served: Served, body: openai.CompletionRequest) -> list[list[int]]:
     """The token ids of one or several prompts."""
-    given = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    texts = [part for part in given if isinstance(part, str)]
-    if texts:
-        return [served.tokenizer.encode_prompt(text) for text in texts]
-    return [[id_ for id_ in given if isinstance(id_, int)]]
+    return [_ids(served, prompt) for prompt in body.prompts]
+
+
+def _ids(served: Served, given: str | list[int]) -> list[int]:
+    """A text as token ids; it may be given as such."""
+    return served.tokenizer.encode_prompt(given) if isinstance(given, str) else given
 
 
 def _ask(
@@ -183,11 +203,17 @@ def _ask(
     prompts: list[list[int]],
     top: int | None,
     param: str,
-    constraint: Callable[[], Constraint | None] = lambda: None,
-    calls: bool = False,
+    constraints: Sequence[Constraint | None],
+    reader: Callable[[], tools.CallReader | None],
 ) -> list[Choice]:
-    """Ask the model for all answers to a request; refused where a prompt leaves no room."""
+    """Ask the model for all answers to a request; refused where a prompt leaves no room, or where so many
+    answers never have a place."""
     state = request.app.state
+    if (answers := len(prompts) * body.n) > state.worker.most:
+        message = (
+            f"{answers} answers are asked for; this server takes on {state.worker.most} at once"
+        )
+        raise ApiError(400, message, param)
     most = state.served.model.config.context_length
     for prompt in prompts:
         if not 0 < len(prompt) < most:
@@ -195,22 +221,21 @@ def _ask(
             raise ApiError(400, message, param, "context_length_exceeded" if prompt else None)
     state.metrics.prompt_tokens.inc(sum(map(len, prompts)))
     return choices(
-        body, prompts, state.served.tokenizer, state.worker, most, top, constraint, calls
+        body, prompts, state.served.tokenizer, state.worker, most, top, constraints, reader
     )
 
 
-def _form(served: Served, body: openai.ChatRequest) -> Callable[[], Constraint | None]:
-    """Makes what an answer must look like: a call that is required, or JSON of a schema. Raises
+def _constraints(served: Served, body: openai.ChatRequest) -> Sequence[Constraint | None]:
+    """What each of `n` answers must look like: a call that is required, or JSON of a schema. Raises
     `InputError` for a schema that cannot be followed."""
+    answers = range(body.n)
     if body.required_tools:
         lark = tools.grammar(body.required_tools)
-        served.grammars.grammar(lark, "tools")
-        return lambda: served.grammars.grammar(lark)
+        return [served.grammars.grammar(lark, "tools") for _ in answers]
     schema = body.response_format and body.response_format.schema_of_answer
     if schema is None:
-        return lambda: None
-    served.grammars.json_schema(schema, "response_format")
-    return lambda: served.grammars.json_schema(schema)
+        return [None for _ in answers]
+    return [served.grammars.json_schema(schema, "response_format") for _ in answers]
 
 
 def _engine(served: Served, config: ServeConfig) -> Engine:
@@ -230,11 +255,11 @@ async def _answer(
     state = request.app.state
     pieces = together(asked, form.is_chat, state.metrics)
     if not body.stream:
-        whole = await unless_gone(request, form.whole(pieces, asked), state.config.max_seconds)
+        whole = await unless_gone(request, form.whole(pieces, asked))
         return JSONResponse(whole)
     # Whatever the model refuses is known before the first token: then it is an error with its status.
-    first = await unless_gone(request, anext(pieces), state.config.max_seconds)
-    stream = events(form.chunks(first, pieces, asked), state.config.max_seconds)
+    first = await unless_gone(request, anext(pieces))
+    stream = events(form.chunks(first, pieces, asked))
     return StreamingResponse(stream, media_type="text/event-stream", headers=NO_CACHE)
 
 

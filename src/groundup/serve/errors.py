@@ -1,7 +1,7 @@
 """What goes wrong, as OpenAI's servers say it: `{"error": {"message", "type", "param", "code"}}`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from groundup.errors import GroundupError, InputError, nearest
-from groundup.serve.openai import fields_of
+from groundup.serve.openai import Body, fields_of
 from groundup.serve.worker import BusyError
 
 RETRY_SECONDS = 1
@@ -68,7 +68,9 @@ def handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return response(_first_problem(error))
+        return response(
+            _worst_problem(error, get_type_hints(request.scope["endpoint"]).get("body"))
+        )
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -80,17 +82,38 @@ def handle_errors(app: FastAPI) -> None:
         return response(as_api_error(error))
 
 
-def _first_problem(error: RequestValidationError) -> ApiError:
-    """The first thing that is wrong with a body, with the field's name and the nearest known one."""
-    problem: dict[str, Any] = error.errors()[0]
-    kind, place = problem["type"], [str(part) for part in problem["loc"][1:]]
+def _worst_problem(error: RequestValidationError, kind: type[Body] | None) -> ApiError:
+    """The first thing that is wrong with a body of this kind, by the field's name. Where the field may
+    be one of several things, it is what comes nearest to one of them."""
+    problems = [(_place(problem, error.body), problem) for problem in error.errors()]
+    first = problems[0][0]
+    alike = [problem for problem in problems if problem[0][: len(first)] == first]
+    place, problem = max(alike, key=lambda each: len(each[0]))
     field = ".".join(place)
-    if kind == "json_invalid":
-        why = problem.get("ctx", {}).get("error", "")
-        return ApiError(400, f"the body is not valid JSON: {why} at character {field}")
-    if kind == "extra_forbidden":
-        close = nearest(place[-1], fields_of(error.body))
+    if problem["type"] == "json_invalid":
+        why, at = problem.get("ctx", {}).get("error", ""), problem["loc"][-1]
+        return ApiError(400, f"the body is not valid JSON: {why} at character {at}")
+    if problem["type"] == "extra_forbidden":
+        close = nearest(place[-1], fields_of(kind, len(place) > 1)) if kind else None
         hint = f": did you mean {close!r}?" if close else ""
         return ApiError(400, f"unknown field {field!r}{hint}", field, "unknown_field")
+    if problem["type"] == "missing" and not place and kind:
+        needed = [name for name, info in kind.model_fields.items() if info.is_required()]
+        return ApiError(400, f"the body is empty: {needed[0]} is required", needed[0])
     said = problem["msg"].removeprefix("Value error, ")
     return ApiError(400, f"{field}: {said}" if field else said, field or None)
+
+
+def _place(problem: dict[str, Any], body: Any) -> list[str]:
+    """Where in the body something is wrong, or missing: pydantic's place without the names that it gives
+    to what a field may be."""
+    place, here = [], body
+    _, *parts = problem["loc"]
+    for number, part in enumerate(parts, start=1):
+        is_there = part in here if isinstance(here, dict) else isinstance(here, list)
+        if is_there and isinstance(part, str if isinstance(here, dict) else int):
+            here = here[part]
+            place.append(str(part))
+        elif number == len(parts) and problem["type"] == "missing":
+            place.append(str(part))
+    return place

@@ -2,6 +2,8 @@
 chunks."""
 
 from abc import ABC, abstractmethod
+from codecs import IncrementalDecoder, getincrementaldecoder
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -124,6 +126,13 @@ class TextForm(Form):
     kinds = ("text_completion", "text_completion")
     body: CompletionRequest
 
+    def __init__(self, body: CompletionRequest, served: Served):
+        super().__init__(body, served)
+        self.heard = defaultdict[int, int](int)
+        """How many characters of each answer have come."""
+        utf8 = getincrementaldecoder("utf-8")
+        self.decoders = defaultdict[int, IncrementalDecoder](lambda: utf8("replace"))
+
     def choice(self, choice: Choice, piece: Piece) -> dict[str, Any]:
         text = self._prompt(choice) + piece.text
         return self._choice(choice.index, text, piece.finish, piece.steps)
@@ -143,21 +152,27 @@ class TextForm(Form):
     def _choice(
         self, index: int, text: str, finish: str | None, steps: Sequence[Step]
     ) -> dict[str, Any]:
-        log_probs = None if self.body.top is None else self._log_probs(steps)
+        log_probs = None if self.body.top is None else self._log_probs(index, steps)
         return {"index": index, "text": text, "finish_reason": finish, "logprobs": log_probs}
 
-    def _log_probs(self, steps: Sequence[Step]) -> dict[str, Any]:
+    def _log_probs(self, index: int, steps: Sequence[Step]) -> dict[str, Any]:
         """OpenAI's older form: lists side by side."""
         names = [text_of(self.served.tokenizer, step.token) for step in steps]
-        starts = [sum(map(len, names[:i])) for i in range(len(names))]
         return {
             "tokens": names, "token_logprobs": [step.log_prob for step in steps],
             "top_logprobs": [
                 {text_of(self.served.tokenizer, token): log_prob for token, log_prob in step.top}
                 for step in steps
             ],
-            "text_offset": starts,
+            "text_offset": [self._offset(index, step.token) for step in steps],
         }  # fmt: skip
+
+    def _offset(self, index: int, token: int) -> int:
+        """Where a token begins in its answer, in characters; where it is a part of one, that one's."""
+        begins = self.heard[index]
+        known = self.served.tokenizer.known_bytes(token)
+        self.heard[index] += len(self.decoders[index].decode(known))
+        return begins
 
 
 def _named(tokenizer: Tokenizer, token: int, log_prob: float | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from groundup.generation.sampling import SamplingConfig
 from groundup.serve.errors import ApiError
 from groundup.serve.openai import Body, Text
 from groundup.serve.served import Served, check_name, language_model, text_of
+from groundup.serve.streaming import in_turn
 from groundup.tokenizer.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -184,7 +185,8 @@ def _until(ids: list[int], position: int | None) -> list[int]:
 
 async def _run(request: Request, work: Callable[[], T]) -> T:
     """In the thread of the model, whose parts one pass at a time may watch."""
-    return await request.app.state.worker.run(work)
+    worker = request.app.state.worker
+    return await in_turn(request, lambda: worker.run(work))
 
 
 def _answer(served: Served, kind: str, ids: list[int]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ that would not do what its name says, is refused and not passed over.
 
 import time
 import uuid
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +17,8 @@ from groundup.settings import Seed
 MOST_CHOICES, MOST_LOG_PROBS, MOST_STOPS = 8, 20, 16
 Text = Annotated[str, Field(max_length=1_000_000)]
 TokenIds = list[Annotated[int, Field(ge=0)]]
+Several = Field(min_length=1, max_length=64)
+Many = Field(min_length=1, max_length=256)
 
 
 class Body(BaseModel):
@@ -95,6 +98,13 @@ class Part(Body):
 
     type: Literal["text"]
     text: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_type(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("type", "text") != "text":
+            raise ValueError(f"only text parts are read here, none of type {given['type']!r}")
+        return given
 
 
 class Function(Body):
@@ -217,7 +227,25 @@ class ChatRequest(Generation):
     tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    """Not used: a model calls as often as it wants to, and once where it must."""
+    """False: of several calls in an answer only the first is told."""
+    store: Literal[False, None] = None
+    """Not used: nothing is kept."""
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+    """Not used, as nothing is kept."""
+    service_tier: Literal["auto", "default", None] = None
+    """Not used: there is one."""
+    reasoning_effort: Literal["none", None] = None
+    """Not used: how much a model thinks is its own affair."""
+    safety_identifier: str | None = None
+    """Not used."""
+    prompt_cache_key: str | None = None
+    """Not used: beginnings are found again without."""
+
+    @model_validator(mode="after")
+    def _check_longest(self) -> "ChatRequest":
+        if self.max_tokens and self.max_completion_tokens:
+            raise ValueError("max_tokens is the older name of max_completion_tokens: give one")
+        return self
 
     @model_validator(mode="after")
     def _check_log_probs(self) -> "ChatRequest":
@@ -264,46 +292,77 @@ class ChatRequest(Generation):
 class CompletionRequest(Generation):
     """`POST /v1/completions`"""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=64)] | TokenIds
+    prompt: Text | Annotated[list[Text], Several] | TokenIds | Annotated[list[TokenIds], Several]
     max_tokens: Annotated[int, Field(ge=1)] | None = 16
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOG_PROBS)] | None = None
     echo: bool = False
     """Repeat the prompt before the answer."""
     suffix: Literal["", None] = None
 
+    @model_validator(mode="after")
+    def _check_echo(self) -> "CompletionRequest":
+        if self.echo and self.logprobs is not None:
+            raise ValueError("logprobs are those of the answer only: leave out echo")
+        return self
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """Each of them."""
+        return _each(self.prompt)
+
     @property
     def top(self) -> int | None:
         return self.logprobs
 
 
-class TextsRequest(Body):
-    """One text or several, to be looked at and not gone on with."""
+class EmbeddingRequest(Body):
+    """`POST /v1/embeddings`"""
 
     model: str = ""
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    input: Text | Annotated[list[Text], Many] | TokenIds | Annotated[list[TokenIds], Many]
+    encoding_format: Literal["float", "base64"] = "float"
+    user: str | None = None
+
+    @property
+    def texts(self) -> list[str | list[int]]:
+        """Each of them."""
+        return _each(self.input)
+
+
+class ClassifyRequest(Body):
+    """`POST /v1/classify`"""
+
+    model: str = ""
+    input: Text | Annotated[list[Text], Many]
 
     @property
     def texts(self) -> list[str]:
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-class EmbeddingRequest(TextsRequest):
-    """`POST /v1/embeddings`"""
-
-    encoding_format: Literal["float", "base64"] = "float"
-    user: str | None = None
-
-
-class ClassifyRequest(TextsRequest):
-    """`POST /v1/classify`"""
+def _each(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    """The texts, or lists of token ids, that are meant: a list of numbers is one."""
+    if isinstance(given, str):
+        return [given]
+    several = [part for part in given if not isinstance(part, int)]
+    return several or [[part for part in given if isinstance(part, int)]]
 
 
-def fields_of(body: Any) -> list[str]:
-    """The names of the fields that a body like this may have."""
-    kinds = [Body]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    return sorted({name for kind in kinds for name in kind.model_fields})
+def fields_of(kind: type[Body], is_nested: bool) -> list[str]:
+    """The names of the fields of a body, or of those that lie in it."""
+    kinds = set(_within(kind)) if is_nested else {kind}
+    fields = [field for each in kinds for field in each.model_fields.items()]
+    return sorted({info.alias or name for name, info in fields})
+
+
+def _within(kind: Any) -> Iterator[type[Body]]:
+    """The bodies that a body, or a union or list of them, is made of."""
+    is_body = isinstance(kind, type) and issubclass(kind, Body)
+    fields = kind.model_fields.values() if is_body else ()
+    for part in [info.annotation for info in fields] or get_args(kind):
+        if isinstance(part, type) and issubclass(part, Body):
+            yield part
+        yield from _within(part)
 
 
 def new_id(prefix: str) -> str:

@@ -97,9 +97,8 @@ async def retell(request: Request, name: str, body: RetellBody) -> StreamingResp
     check_name(state.served, body.model)
     said = _training(request, name).retell(body.prompt, body.sampling(), body.steps)
     pieces = in_thread(said, _begin(state.retelling))
-    seconds = state.config.max_seconds
     # Whatever is refused is known before the first piece: then it is an error with its status.
-    first = await unless_gone(request, anext(pieces, None), seconds)
+    first = await unless_gone(request, anext(pieces, None))
 
     async def chunks() -> AsyncIterator[dict[str, Any]]:
         async with aclosing(pieces):
@@ -108,7 +107,7 @@ async def retell(request: Request, name: str, body: RetellBody) -> StreamingResp
             async for piece in pieces:
                 yield piece
 
-    stream = events(chunks(), seconds)
+    stream = events(chunks())
     return StreamingResponse(stream, media_type="text/event-stream", headers=NO_CACHE)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import InputError
+from groundup.generation.engine import check_prompt
 from groundup.generation.schema import Grammars
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
@@ -86,11 +87,13 @@ def text_of(tokenizer: Tokenizer, token: int) -> str:
 def embed(model: GPT, ids: Sequence[int]) -> Float[Tensor, " d_model"]:
     """A text as a direction: the mean of the last layer's states, of length 1.
 
-    Raises `InputError` for a text without tokens, or longer than the context."""
+    Raises `InputError` for a text without tokens, longer than the context, or with ids outside the
+    vocabulary."""
     most = model.config.context_length
     if not 0 < len(ids) <= most:
         raise InputError(
             f"the text has {len(ids)} tokens; this model reads from 1 to {most}", "input"
         )
+    check_prompt(ids, model.config)
     states = model.hidden(torch.tensor([list(ids)], device=model.device))[0]
     return torch.nn.functional.normalize(states.float().mean(dim=0), dim=0)

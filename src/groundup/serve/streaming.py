@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 import threading
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
@@ -13,42 +15,53 @@ from groundup.serve.errors import ApiError, as_api_error, error_body
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LOOKS = 0.25
+DONE = "data: [DONE]\n\n"
 NO_CACHE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-async def events(chunks: AsyncIterator[dict], seconds: float) -> AsyncIterator[str]:
-    """Chunks as server-sent events; what goes wrong on the way is the last one. (sse-starlette would
-    break streams off as soon as the server is told to stop, and here they may end.)"""
+async def events(chunks: AsyncIterator[dict]) -> AsyncIterator[str]:
+    """Chunks as server-sent events; what goes wrong on the way is the last one, and a bug of ours is
+    logged. (sse-starlette would break streams off as soon as the server is told to stop, and here they
+    may end.)"""
     try:
-        async with asyncio.timeout(seconds):
-            async for chunk in chunks:
-                yield _event(chunk)
-    except TimeoutError:
-        yield _event(error_body(504, f"broken off after {seconds:g} seconds"))
+        async for chunk in chunks:
+            yield _event(chunk)
     except Exception as error:
         told = as_api_error(error)
-        yield _event(error_body(told.status, told.message, told.param, told.code))
-    yield "data: [DONE]\n\n"
+        if told.status == 500:
+            traceback.print_exception(error, file=sys.stderr)
+        yield last_event(told)
+    else:
+        yield DONE
+
+
+def last_event(error: ApiError) -> str:
+    """What a stream ends with where something goes wrong."""
+    return _event(error_body(error.status, error.message, error.param, error.code)) + DONE
 
 
 def _event(content: dict) -> str:
     return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
 
 
-async def unless_gone(request: Request, work: Awaitable[T], seconds: float) -> T:
-    """The result of `work`, which is broken off when the client leaves or it takes too long."""
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is broken off when the client leaves."""
     task = asyncio.ensure_future(work)
     try:
-        async with asyncio.timeout(seconds):
-            while not task.done():
-                await asyncio.wait({task}, timeout=SECONDS_BETWEEN_LOOKS)
-                if not task.done() and await request.is_disconnected():
-                    raise ApiError(499, "the client left")
+        while not task.done():
+            await asyncio.wait({task}, timeout=SECONDS_BETWEEN_LOOKS)
+            if not task.done() and await request.is_disconnected():
+                raise ApiError(499, "the client left")
         return task.result()
-    except TimeoutError:
-        raise ApiError(504, f"broken off after {seconds:g} seconds") from None
     finally:
         task.cancel()
+
+
+async def in_turn(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+    """The result of work that gives the model orders and no prompt: it takes a place in the queue as an
+    answer does, and is broken off when the client leaves. Raises `BusyError` where no place is free."""
+    with request.app.state.worker.place():
+        return await unless_gone(request, work())
 
 
 def in_thread(pieces: Generator[T, Any, Any], done: Callable[[], None]) -> AsyncGenerator[T, None]:

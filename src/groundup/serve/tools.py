@@ -48,9 +48,10 @@ def grammar(tools: Sequence[Tool]) -> str:
 
 
 class CallReader:
-    """Tells the calls in an answer from its text, while it comes."""
+    """Tells the calls in an answer from its text, while it comes: all of them, or only the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, only_first: bool = False) -> None:
+        self.only_first = only_first
         self.held, self.in_call, self.count = "", False, 0
 
     def feed(self, text: str, is_last: bool = False) -> tuple[str, list[dict[str, Any]]]:
@@ -63,10 +64,10 @@ class CallReader:
             if not found:
                 break
             call = _call(before, self.count) if self.in_call else None
-            if call:
+            if call and not (self.only_first and self.count):
                 calls.append(call)
                 self.count += 1
-            else:
+            elif not call:
                 said += OPEN + before + CLOSE if self.in_call else before
             self.held, self.in_call = after, not self.in_call
         if is_last:

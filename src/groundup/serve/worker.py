@@ -7,15 +7,19 @@ request's own, so nobody can read another's tokens, and a slow reader holds up n
 
 import asyncio
 import queue
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from groundup.errors import GroundupError
 from groundup.generation.engine import Engine, Request, Step
 
 T = TypeVar("T")
+SECONDS_TO_END = 0.5
 
 
 class BusyError(GroundupError):
@@ -64,9 +68,7 @@ class Worker:
 
     def ask(self, request: Request) -> Answer:
         """Take a request on. Raises `BusyError` where too many are open."""
-        if self.open >= self.most:
-            raise BusyError(f"{self.open} requests are waiting already", None, "try again later")
-        self.open += 1
+        self._enter()
         answer = Answer(self, request)
         self.orders.put(lambda: self._take_on(answer))
         return answer
@@ -76,11 +78,24 @@ class Worker:
         self.open -= 1
         self.orders.put(lambda: self._drop(answer))
 
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """For as long as a request gives work to `run`, it is one of those that are open. Raises
+        `BusyError` where too many are."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self.open -= 1
+
     async def run(self, work: Callable[[], T]) -> T:
-        """Something else that needs the model, between two steps."""
+        """Something else that needs the model, between two steps. Who is cancelled before its turn has
+        come is passed over."""
         done: Future[T] = Future()
 
         def carry_out() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 done.set_result(work())
             except Exception as error:
@@ -90,9 +105,19 @@ class Worker:
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
-        """End the thread, after the step that it is at."""
+        """End the thread, after the step that it is at; that of a long text is not waited for."""
         self.orders.put(self._stop)
-        self.thread.join()
+        self.thread.join(SECONDS_TO_END)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the thread is still there."""
+        return self.thread.is_alive()
+
+    def _enter(self) -> None:
+        if self.open >= self.most:
+            raise BusyError(f"{self.open} requests are waiting already", None, "try again later")
+        self.open += 1
 
     # What follows runs in the thread.
 
@@ -111,7 +136,11 @@ class Worker:
         """All that are there; where there is nothing else to do, wait for one."""
         wait = not (self.engine and self.engine.has_work)
         while wait or not self.orders.empty():
-            self.orders.get()()
+            order = self.orders.get()
+            try:
+                order()
+            except Exception:  # a bug of ours, which the next order has no part in
+                traceback.print_exc(file=sys.stderr)
             wait = False
 
     def _take_on(self, answer: Answer) -> None:
@@ -130,7 +159,8 @@ class Worker:
             del self.answers[answer.id]
 
     def _deliver(self, answer: Answer, step: Step | Exception) -> None:
-        self.loop.call_soon_threadsafe(answer.steps.put_nowait, step)
+        with suppress(RuntimeError):  # the loop is over, and nobody there to be told
+            self.loop.call_soon_threadsafe(answer.steps.put_nowait, step)
 
     def _fail(self, error: Exception) -> None:
         for id_, answer in self.answers.items():

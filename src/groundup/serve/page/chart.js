@@ -6,6 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [1000, 300]; // of the drawing's own units; the page stretches it
 const KINDS = ["first", "second"];
 const FEW = 40; // points of a curve that are drawn as dots as well
+const MARGIN = 0.04; // of the drawing, so that no dot lies on its edge
 
 // Gives { element, show(curves) }; `title()` says what it is of, `curves` are [{ name(), points }].
 export function chart(title) {
@@ -32,7 +33,8 @@ export function chart(title) {
     drawing.setAttribute("aria-label", `${title()}. ${say("chart")}`);
     key.replaceChildren(...(curves.length > 1 ? curves.map(keyOf) : []));
     [top.textContent, bottom.textContent] = [number(frame.high), number(frame.low)];
-    steps.replaceChildren(...[frame.first, frame.last].map((step) => made("span", "", step)));
+    const ends = new Set([frame.first, frame.last]);
+    steps.replaceChildren(...[...ends].map((step) => made("span", "", step)));
     tell();
   }
 
@@ -75,10 +77,17 @@ function around(curves) {
   const points = curves.flatMap((curve) => curve.points);
   const steps = [...new Set(points.map(([step]) => step))].sort((a, b) => a - b);
   const [first, last] = [steps[0], steps.at(-1)];
-  const [low, high] = [least(points, 1), -least(points, -1)];
-  const x = (step) => (last === first ? WIDTH : ((step - first) / (last - first)) * WIDTH);
-  const y = (value) => (high === low ? HEIGHT / 2 : ((high - value) / (high - low)) * HEIGHT);
+  const [low, high] = wider(least(points, 1), -least(points, -1));
+  const [begin, end] = wider(first, last);
+  const x = (step) => ((step - begin) / (end - begin)) * WIDTH;
+  const y = (value) => ((high - value) / (high - low)) * HEIGHT;
   return { steps, first, last, low, high, x, y };
+}
+
+// A range with a margin on both sides; one of a single value has it in its middle.
+function wider(low, high) {
+  const margin = (high - low) * MARGIN || Math.abs(high) * MARGIN || 1;
+  return [low - margin, high + margin];
 }
 
 function least(points, sign) {

@@ -72,6 +72,7 @@ async function answer() {
   keep();
   show();
   const draw = drawing(turn);
+  element("turns").lastElementChild.querySelector(".body").append(awaited());
   const body = { ...settings.read(), messages };
   const { note, problem } = await stream("v1/chat/completions", body, (text) => {
     turn.content = text;
@@ -125,6 +126,14 @@ function hello() {
   const words = document.createElement("p");
   words.className = "quiet hello";
   words.textContent = say("hello");
+  return words;
+}
+
+// Stands where an answer will, until its first words come.
+function awaited() {
+  const words = document.createElement("p");
+  words.className = "quiet awaited";
+  words.textContent = say("answering");
   return words;
 }
 

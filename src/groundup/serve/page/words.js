@@ -62,7 +62,7 @@ export const words = {
     aboutTime: "One beginning, continued by the model as it was at each checkpoint, with the same seed and " +
       "settings.",
     prompt: "Beginning of a text", go: "Ask every checkpoint", asking: (step) => `Asking step ${step}…`,
-    asked: (n) => `${n} checkpoints have answered.`, halted: "Stopped.", valLoss: (loss) => `validation loss ${loss}`,
+    asked: (n) => (n === 1 ? "1 checkpoint has answered." : `${n} checkpoints have answered.`), halted: "Stopped.", valLoss: (loss) => `validation loss ${loss}`,
     keptNone: "This training has kept no checkpoint. ",
     keptSome: (n, steps) => `Kept checkpoints (${n}): step ${steps}. `,
     keepMore: (n, setting) => `A run keeps its newest ${n}; to keep more, train with \`groundup run … ` +
