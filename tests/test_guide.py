@@ -1,5 +1,5 @@
-"""The guide's pages on tuning, generation, compression and evaluation work as they are written, and both languages
-show the same."""
+"""The guide's pages on tuning, generation, compression and evaluation work as they are written, and both
+languages show the same."""
 
 import io
 import json
