@@ -1,7 +1,7 @@
 """Generation beside llama.cpp and transformers, with the same weights: tokens per second of one text after a
 prompt of 16 tokens, of the reading of 512 tokens, and of 16 texts at once.
 
-Whole (float32; llama.cpp: f16), 8 bits (llama.cpp: q8_0) and 4 bits (q4_0). The sides take turns; the median of
+Whole (float32), in 16 bits (`--dtype float16`; llama.cpp: f16), 8 bits (q8_0) and 4 bits (q4_0). The sides take turns; the median of
 three rounds counts.
 
 python benchmarks/decode.py [smollm2 | gpt2] [--rounds 3]
@@ -23,13 +23,13 @@ import torch
 from command import groundup, smollm2
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
-from groundup.model.gpt import GPT
+from groundup.model.gpt import GPT, halve
 from groundup.model.presets import preset
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import load_model, save
 
 PROMPT, NEW, LONG, BATCH = 16, 128, 512, 16
-GGUF = {"whole": "f16", "int8": "q8_0", "int4": "q4_0"}
+GGUF = {"float16": "f16", "int8": "q8_0", "int4": "q4_0"}
 Measure = Callable[[], dict[str, float]]
 
 
@@ -60,10 +60,14 @@ def measures(whole: Path, folder: Path, servers: contextlib.ExitStack) -> dict[s
     """Each side by name, ready to be measured."""
     for bits in (8, 4):
         groundup("compress", "quantize", whole, "--bits", bits, "--out", folder / f"int{bits}")
-    ours = {"whole": whole, "int8": folder / "int8", "int4": folder / "int4"}
-    sides: dict[str, Measure] = {}
-    for name, path in ours.items():
-        model = load_model(path)
+    float32 = load_model(whole)
+    sides: dict[str, Measure] = {"groundup float32": lambda: measure_ours(float32)}
+    ours = {
+        "float16": halve(load_model(whole)),
+        "int8": load_model(folder / "int8"),
+        "int4": load_model(folder / "int4"),
+    }
+    for name, model in ours.items():
         sides[f"groundup {name}"] = lambda model=model: measure_ours(model)
         gguf = folder / f"{name}.gguf"
         groundup("convert", whole, "--to", "gguf", "--quantize", GGUF[name], "--out", gguf)
@@ -167,7 +171,8 @@ def show(model: str, figures: dict[str, dict[str, float]]) -> None:
     for name, row in figures.items():
         print(f"{name:<18} {row['alone']:8.1f}   {row['reading']:11.0f}   {row['batch']:8.1f}")
     peers = {
-        "whole": ("llama.cpp f16", "transformers"),
+        "float32": ("transformers",),
+        "float16": ("llama.cpp f16", "transformers"),
         "int8": ("llama.cpp q8_0",),
         "int4": ("llama.cpp q4_0",),
     }
@@ -176,7 +181,7 @@ def show(model: str, figures: dict[str, dict[str, float]]) -> None:
         best = {what: max(figures[other][what] for other in others) for what in ours}
         f16 = figures["llama.cpp f16"]["reading"]
         print(
-            f"{name:<6} one text {ours['alone'] / best['alone']:.2f} x the better of {', '.join(others)}; "
+            f"{name:<8} one text {ours['alone'] / best['alone']:.2f} x the better of {', '.join(others)}; "
             f"reading {ours['reading'] / f16:.2f} x llama.cpp f16; {BATCH} texts "
             f"{ours['batch'] / ours['alone']:.2f} x one, {ours['batch'] / best['batch']:.2f} x theirs"
         )

@@ -201,7 +201,7 @@ class PagedPast:
     ):
         """The blocks of each text, how many of its tokens they hold, how many this pass adds, and how
         many are its prompt."""
-        self.cache, self.tables, self.device = cache, tables, device
+        self.cache, self.tables, self.known, self.device = cache, tables, known, device
         self.states: dict[tuple[int, str], Tensor] = {}
         ends = [before + more for before, more in zip(known, new, strict=True)]
         self.end, self.time = max(ends), max(new)
@@ -238,7 +238,11 @@ class PagedPast:
         position = self.position[:, self.end - count :]
         size, tables = self.cache.block_size, self.tables
         if window is not None:
-            first = position[:, 0].clamp(min=0) // size
+            # A row with fewer new tokens than others has no use for what lies before its own window,
+            # which may be gone: like padding, it stands for a token that is there.
+            lowest = (torch.tensor(self.known)[:, None] - window + 1).clamp(min=0)
+            position = torch.where(position < lowest, -1, position)
+            first = lowest[:, 0] // size
             tables = [
                 [self.cache.page(b) if i >= start else 0 for i, b in enumerate(blocks)]
                 for start, blocks in zip(first.tolist(), tables, strict=True)
