@@ -1,7 +1,8 @@
 """Generation beside llama.cpp and transformers, with the same weights: tokens per second of one text after a
 prompt of 16 tokens, of the reading of 512 tokens, and of 16 texts at once.
 
-Whole (float32), in 16 bits (`--dtype float16`; llama.cpp: f16), 8 bits (q8_0) and 4 bits (q4_0). The sides take turns; the median of
+Whole (float32), in 16 bits (`--dtype float16`; llama.cpp: f16), 8 bits (q8_0) and 4 bits (q4_0). The sides
+take turns; the median of
 three rounds counts.
 
 python benchmarks/decode.py [smollm2 | gpt2] [--rounds 3]
