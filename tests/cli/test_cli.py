@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import main
+from groundup.generation.beams import beam_search
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.text import Completion, complete
+from groundup.model.gpt import halve
 from groundup.weights.directory import load
 from tests.conftest import groundup
 
@@ -104,6 +106,13 @@ def test_a_text_follows_a_schema_and_beams_find_a_likelier_one(trained: Path, tm
     figures = json.loads(groundup(*command, "--beams", 3, "--json").stdout)
     assert figures["text"] and figures["finish_reason"] in ("stop", "length")
     assert groundup(*command, "--beams", 3).stdout == figures["text"] + "\n"
+    halved = groundup(*command, "--beams", 3, "--dtype", "float16", "--json")
+    model, tokenizer = load(trained)
+    (found, *_) = beam_search(
+        halve(model), figures["prompt_token_ids"], 3, 20, frozenset(tokenizer.end_ids)
+    )
+    said = json.loads(halved.stdout)["token_ids"]
+    assert said == [id for id in found.ids if id not in tokenizer.end_ids]
 
 
 def test_a_trained_model_is_measured_and_described(trained: Path, story: Path):

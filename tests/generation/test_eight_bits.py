@@ -4,7 +4,6 @@ Models compute in double precision here: in single a key that lies between two c
 in a batch and down alone, as sums come out differently in their last digits.
 """
 
-import random
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +25,13 @@ from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_parameters, add_lora, use_adapter
 from groundup.weights.directory import load
 from tests.generation import naive
-from tests.generation.test_engine import FAR_SIGHT, MODELS, random_requests, run, together
+from tests.generation.test_engine import (
+    FAR_SIGHT,
+    MODELS,
+    coming_at_random,
+    random_requests,
+    together,
+)
 from tests.generation.test_speculative import WITHOUT_STATES, like
 from tests.model.pieces import in_pieces
 from tests.model.test_parts import small
@@ -43,18 +48,11 @@ def alone(model: GPT, request: Request) -> list[int]:
 
 @pytest.mark.parametrize("parts", MODELS)
 def test_requests_that_come_at_random_are_answered_as_alone(parts: str):
-    model, rng = small(**MODELS[parts]).double(), random.Random(4)
-    requests = random_requests(9, seed=3)
+    model, requests = small(**MODELS[parts]).double(), random_requests(9, seed=3)
     many = engine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
-    said: dict[int, list[int]] = {}
-    for request in requests:
-        said[many.submit(request)] = []
-        for _ in range(rng.randrange(4)):
-            for step in many.step():
-                said[step.request].append(step.token)
-    run(many, said)
-    assert list(said.values()) == together(engine(model, max_batch=1), requests)
-    assert list(said.values()) == [alone(model, request) for request in requests]
+    said = coming_at_random(many, requests)
+    assert said == together(engine(model, max_batch=1), requests)
+    assert said == [alone(model, request) for request in requests]
 
 
 @pytest.mark.parametrize("parts", ["windows", "neighbours", "longrope", "latent"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from groundup.errors import InputError
-from groundup.generation.engine import Engine, Step
+from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
 from groundup.model.config import LoraConfig
@@ -68,18 +68,22 @@ def together(engine: Engine, requests: list[Request]) -> list[list[int]]:
     return [said[id] for id in ids]
 
 
-@pytest.mark.parametrize("parts", MODELS)
-def test_requests_that_come_at_random_are_answered_as_alone(parts: str):
-    model, requests, rng = small(**MODELS[parts]), random_requests(9, seed=3), random.Random(4)
-    engine = Engine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
-    said: dict[int, list[int]] = {}
+def coming_at_random(engine: Engine, requests: list[Request]) -> list[list[int]]:
+    """What each says, where between two that come there are up to three steps."""
+    rng, said = random.Random(4), dict[int, list[int]]()
     for request in requests:
         said[engine.submit(request)] = []
         for _ in range(rng.randrange(4)):
             for step in engine.step():
                 said[step.request].append(step.token)
-    run(engine, said)
-    assert list(said.values()) == [alone(model, request) for request in requests]
+    return list(run(engine, said).values())
+
+
+@pytest.mark.parametrize("parts", MODELS)
+def test_requests_that_come_at_random_are_answered_as_alone(parts: str):
+    model, requests = small(**MODELS[parts]), random_requests(9, seed=3)
+    engine = Engine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
+    assert coming_at_random(engine, requests) == [alone(model, request) for request in requests]
 
 
 @pytest.mark.parametrize("parts", ["windows", "memory", "neighbours", "longrope", "latent"])
@@ -182,12 +186,12 @@ def test_a_request_ends_at_a_stop_id_after_its_tokens_or_where_the_context_is_fu
     greedy = SamplingConfig(temperature=0, max_new_tokens=6)
     endless = SamplingConfig(temperature=0, max_new_tokens=1000)
     engine = Engine(model)
-    stopped = _of(engine, Request([1, 2], greedy, frozenset({free[3]})))
+    stopped = list(engine.answer(Request([1, 2], greedy, frozenset({free[3]}))))
     assert [step.token for step in stopped] == free[: free.index(free[3]) + 1]
     assert [step.finished for step in stopped[:-1]] == [None] * (len(stopped) - 1)
     assert stopped[-1].finished == "stop"
-    assert [step.finished for step in _of(engine, Request([1, 2], greedy))][-1] == "length"
-    full = _of(engine, Request([1] * 30, endless))
+    assert [step.finished for step in engine.answer(Request([1, 2], greedy))][-1] == "length"
+    full = list(engine.answer(Request([1] * 30, endless)))
     three = SamplingConfig(temperature=0, max_new_tokens=3)
     assert [step.token for step in full] == alone(model, Request([1] * 30, three))
     assert full[-1].finished == "length" and engine.free_blocks == engine.pool.n_blocks
@@ -196,14 +200,14 @@ def test_a_request_ends_at_a_stop_id_after_its_tokens_or_where_the_context_is_fu
 def test_log_probabilities_are_those_of_the_model_whatever_narrows_the_choice():
     model = small()
     narrow = SamplingConfig(temperature=0.3, top_k=3, max_new_tokens=5, seed=1)
-    steps = _of(Engine(model), Request([7, 8, 9], narrow, top_log_probs=2))
+    steps = list(Engine(model).answer(Request([7, 8, 9], narrow, top_log_probs=2)))
     ids = torch.tensor([[7, 8, 9, *(step.token for step in steps)]])
     with torch.no_grad():
         expected = model(ids)[0, 2:-1].log_softmax(-1)
     for step, log_probs in zip(steps, expected, strict=True):
         assert step.log_prob == pytest.approx(log_probs[step.token].item(), abs=1e-5)
         assert [token for token, _ in step.top] == log_probs.topk(2).indices.tolist()
-    for step in _of(Engine(model), Request([7, 8, 9], narrow)):
+    for step in Engine(model).answer(Request([7, 8, 9], narrow)):
         assert step.log_prob is None and step.top == []
 
 
@@ -280,15 +284,6 @@ def test_adapters_that_are_not_there_or_on_experts_are_refused():
     engine.submit(Request([1], SamplingConfig(), adapter="everything"))
     with pytest.raises(InputError, match="one at a time"):
         engine.submit(Request([1], SamplingConfig(), adapter="law"))
-
-
-def _of(engine: Engine, request: Request) -> list[Step]:
-    """All steps of one request."""
-    engine.submit(request)
-    steps = []
-    while engine.has_work:
-        steps += engine.step()
-    return steps
 
 
 def test_what_no_window_reaches_any_more_takes_no_room():

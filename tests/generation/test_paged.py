@@ -119,3 +119,13 @@ def test_keys_come_back_as_they_were_written(lengths, block_size: int, window: i
             expected = written[row][end - seen : end].transpose(0, 1)
             assert torch.equal(keys[i, :, keys.shape[2] - seen :], expected)
             assert torch.equal(values[i, :, keys.shape[2] - seen :], -expected)
+
+
+def test_a_row_with_fewer_new_tokens_than_others_asks_for_no_page_that_is_gone():
+    cache = PagedCache(n_blocks=10, block_size=2)
+    tables = [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9]]
+    # Of twelve known tokens, a window of three reaches the last two; the other text is a prompt of six.
+    past = PagedPast(cache, tables, [12, 0], [1, 6], [12, 6], torch.device("cpu"))
+    k = torch.randn(2, 2, 6, 3)
+    past.update(0, k, k, window=3)
+    assert set(cache.pages) == {5, 6, 7, 8, 9}

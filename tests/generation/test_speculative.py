@@ -1,7 +1,5 @@
 """Whoever guesses, and however badly: what is said stays the same, token for token."""
 
-import random
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +12,13 @@ from groundup.generation.scheduler import Request
 from groundup.generation.speculative import Drafter, DraftModel, PromptLookup, _followers
 from groundup.model.gpt import GPT
 from tests.generation.naive import alone
-from tests.generation.test_engine import MODELS, WITH_STATES, random_requests, run, together
+from tests.generation.test_engine import (
+    MODELS,
+    WITH_STATES,
+    coming_at_random,
+    random_requests,
+    together,
+)
 from tests.model.test_parts import small
 
 WITHOUT_STATES = [parts for parts in MODELS if parts not in WITH_STATES]
@@ -37,19 +41,12 @@ def drafter(kind: str, model: GPT) -> Drafter:
 @pytest.mark.parametrize("kind", ["lookup", "draft"])
 @pytest.mark.parametrize("parts", WITHOUT_STATES)
 def test_requests_that_come_at_random_are_answered_as_without_guesses(parts: str, kind: str):
-    model, requests, rng = small(**MODELS[parts]), random_requests(9, seed=3), random.Random(4)
+    model, requests = small(**MODELS[parts]), random_requests(9, seed=3)
     engine = Engine(
         model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100,
         drafter=drafter(kind, model), draft_tokens=3,
     )  # fmt: skip
-    said: dict[int, list[int]] = {}
-    for request in requests:
-        said[engine.submit(request)] = []
-        for _ in range(rng.randrange(4)):
-            for step in engine.step():
-                said[step.request].append(step.token)
-    run(engine, said)
-    assert list(said.values()) == [alone(model, request) for request in requests]
+    assert coming_at_random(engine, requests) == [alone(model, request) for request in requests]
     if kind == "draft":
         assert engine.guessed_tokens > engine.right_guesses > 0
 
@@ -86,7 +83,7 @@ def test_log_probabilities_are_those_of_the_model():
         [1, 2, 1, 2], SamplingConfig(temperature=1.0, max_new_tokens=20, seed=1), top_log_probs=3
     )
     plain, guessing = (
-        list(_steps(engine, request))
+        list(engine.answer(request))
         for engine in (Engine(model), Engine(model, drafter=DraftModel(like(model, 0.05))))
     )
     assert [step.token for step in plain] == [step.token for step in guessing]
@@ -120,9 +117,3 @@ def test_drafts_that_do_not_go_with_the_model_are_refused():
         Engine(model, drafter=DraftModel(small(**MODELS["memory"])))
     with pytest.raises(InputError, match="cannot take back a guess"):
         Engine(small(**MODELS["memory"]), drafter=PromptLookup())
-
-
-def _steps(engine: Engine, request: Request):
-    engine.submit(request)
-    while engine.has_work:
-        yield from engine.step()

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from groundup.errors import InputError
 from groundup.recipe.directory import RunDirectory, run_of
-from groundup.recipe.trainings import newest_checkpoint, newest_model, thinned, trainings_of
+from groundup.recipe.trainings import newest_checkpoint, thinned, trainings_of
 from groundup.train.metrics import curves
-from groundup.weights.directory import load, weights_checksum
+from groundup.weights.directory import load, newest_model, weights_checksum
 from tests.serve.runs import build
 
 curve = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300).map(
@@ -62,7 +62,7 @@ def test_a_run_is_found_from_itself_and_its_models_and_from_nothing_else(
 
 def test_the_last_checkpoint_is_the_finished_model(run: RunDirectory):
     pretrain, finetune = trainings_of(run)
-    assert newest_model(run) == run.tuned
+    assert newest_model(run.path) == run.tuned
     assert newest_checkpoint([pretrain, finetune]) == (finetune, 8)
     model, tokenizer = pretrain.load(40)
     finished, its_own = load(run.pretrained)

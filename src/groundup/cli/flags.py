@@ -6,7 +6,7 @@ as text in nested tables, which pydantic then converts as it does the values of 
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
@@ -20,6 +20,21 @@ from groundup.settings import FieldsOf, Typed, nested
 def typed(flag: str) -> Callable[[str], Typed]:
     """The `type` of a plain flag whose value becomes a setting."""
     return partial(Typed, flag=flag)
+
+
+# Those of `groundup.generation.config.EngineConfig`, for the commands that set up an engine.
+ENGINE = {
+    "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
+    "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same text",
+    "--draft-tokens": "so many guesses at a time (4)",
+    "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",
+}
+
+
+def given_flags(parsed: argparse.Namespace, flags: Iterable[str]) -> dict[str, Any]:
+    """Those of some plain flags that were given, by the names of the settings."""
+    names = [flag[2:].replace("-", "_") for flag in flags]
+    return {name: value for name in names if (value := getattr(parsed, name)) is not None}
 
 
 def add_settings(parser: argparse.ArgumentParser, prefix: str, settings: type[BaseModel]) -> None:

@@ -3,10 +3,10 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from groundup.cli.flags import typed
+from groundup.cli.flags import ENGINE, given_flags, typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
 
@@ -24,10 +24,7 @@ SAMPLING = {
 }  # fmt: skip
 SEARCH = {
     "--beams": "the likeliest text that so many beams find, instead of token by token",
-    "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
-    "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same text",
-    "--draft-tokens": "so many guesses at a time (4)",
-    "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",
+    **ENGINE,
 }
 
 
@@ -84,34 +81,18 @@ def _pieces(
 ) -> Iterable[str]:
     """The text as it comes, by the flags that were given."""
     from groundup.generation.config import GenerateConfig
-    from groundup.generation.engine import Engine
     from groundup.generation.sampling import SamplingConfig
-    from groundup.generation.speculative import load_drafter
-    from groundup.generation.text import complete, likeliest
-    from groundup.model.gpt import halve
+    from groundup.generation.setup import set_up
+    from groundup.generation.text import complete, search
 
-    sampling = SamplingConfig.parse(_given(parsed, SAMPLING), "command line")
-    config = GenerateConfig.parse(_given(parsed, SEARCH), "command line")
+    sampling = SamplingConfig.parse(given_flags(parsed, SAMPLING), "command line")
+    config = GenerateConfig.parse(given_flags(parsed, SEARCH), "command line")
     if config.beams:
         _refuse_beside_beams(parsed, sampling)
-        return [
-            likeliest(
-                model,
-                tokenizer,
-                completion,
-                config.beams,
-                sampling.max_new_tokens,
-                parsed.stop,
-                config.kv_cache_dtype,
-            )
-        ]
-    if config.dtype == "float16":
-        halve(model)
-    drafter = load_drafter(config.draft, tokenizer) if config.draft else None
-    engine = Engine(
-        model, max_batch=1, drafter=drafter, draft_tokens=config.draft_tokens,
-        kv_cache_dtype=config.kv_cache_dtype,
-    )  # fmt: skip
+    engine = set_up(model, tokenizer, config)
+    if config.beams:
+        most = sampling.max_new_tokens
+        return [search(engine, tokenizer, completion, config.beams, most, parsed.stop)]
     constraint = None
     if parsed.json_schema:
         from groundup.generation.schema import Grammars, read_schema
@@ -121,15 +102,10 @@ def _pieces(
     return complete(engine, tokenizer, completion, sampling, parsed.stop, constraint)
 
 
-def _given(parsed: argparse.Namespace, flags: Mapping[str, str]) -> dict[str, Any]:
-    names = [flag[2:].replace("-", "_") for flag in flags]
-    return {name: value for name in names if (value := getattr(parsed, name)) is not None}
-
-
 def _refuse_beside_beams(parsed: argparse.Namespace, sampling: "SamplingConfig") -> None:
     """Beams take the likeliest text: what draws or narrows the choice has no meaning beside them."""
     others = ("--json-schema", "--draft", "--draft-tokens")
-    without = _given(parsed, SAMPLING) | _given(parsed, dict.fromkeys(others, ""))
+    without = given_flags(parsed, SAMPLING) | given_flags(parsed, others)
     without.pop("max_new_tokens", None)
     if sampling.temperature == 0:
         without.pop("temperature", None)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundup.cli.flags import typed
+from groundup.cli.flags import ENGINE, given_flags, typed
 from groundup.cli.main import Parser
 from groundup.errors import GroundupError
 
@@ -20,10 +20,7 @@ FLAGS = {
     "--api-key": "what callers have to send (GROUNDUP_API_KEY)",
     "--max-batch": "so many requests are answered together (16)",
     "--max-queue": "so many more may wait (64)",
-    "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
-    "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same answers",
-    "--draft-tokens": "so many guesses at a time (4)",
-    "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",
+    **ENGINE,
     "--max-request-bytes": "a longer request is refused (1000000)",
     "--max-seconds": "a longer answer is broken off (600)",
     "--drain-seconds": "when stopped, answers on their way get this long (30)",
@@ -47,8 +44,7 @@ def main(arguments: list[str]) -> None:
 
     from groundup.serve.config import ServeConfig
 
-    names = [flag[2:].replace("-", "_") for flag in FLAGS]
-    given = {name: value for name in names if (value := getattr(parsed, name)) is not None}
+    given = given_flags(parsed, FLAGS)
     if "api_key" not in given and (key := os.environ.get("GROUNDUP_API_KEY")):
         given["api_key"] = key
     config = ServeConfig.parse(given, "command line")
@@ -81,11 +77,12 @@ def _served(source: str) -> tuple["Served", list["Training"]]:
 
 def _newest(run: "RunDirectory", trainings: list["Training"]) -> "Served":
     """The model that a run has made last; while it makes its first, that of the newest checkpoint."""
-    from groundup.recipe.trainings import newest_checkpoint, newest_model
+    from groundup.recipe.trainings import newest_checkpoint
     from groundup.serve.served import Served, load_served
+    from groundup.weights.directory import newest_model
 
-    if model := newest_model(run):
-        return load_served(str(model))
+    if newest_model(run.path):
+        return load_served(str(run.path))
     training, step = newest_checkpoint(trainings)
     print(f"no model is finished yet: this is the checkpoint of step {step:,}", file=sys.stderr)
     return Served(run.path.name, *training.load(step))

@@ -1,4 +1,4 @@
-"""How a single text is generated, beside the choice of each token."""
+"""What an engine is set up with, beside the choice of each token."""
 
 from typing import Annotated, Literal
 
@@ -10,11 +10,9 @@ KvCacheDtype = Literal["auto", "int8"]
 """How keys and values are stored: as the model computes them, or in 8 bits (the name is vLLM's)."""
 
 
-class GenerateConfig(Settings):
-    """Where the likeliest text is searched for, and who guesses ahead."""
+class EngineConfig(Settings):
+    """How the model is held in memory, and who guesses ahead."""
 
-    beams: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Look for the likeliest text among so many beginnings, instead of choosing token by token."""
     dtype: Literal["float32", "float16"] = "float32"
     """What the matrices are kept in: float16 takes half the memory, and writes a single text on a CPU about
     twice as fast, with rounded numbers."""
@@ -24,4 +22,11 @@ class GenerateConfig(Settings):
     draft_tokens: Annotated[int, Field(ge=1, le=32)] = 4
     """So many tokens are guessed at a time."""
     kv_cache_dtype: KvCacheDtype = "auto"
-    """int8: what the model remembers of the text takes a quarter of the memory, nearly as exact."""
+    """int8: what the model remembers of its texts takes a quarter of the memory, nearly as exact."""
+
+
+class GenerateConfig(EngineConfig):
+    """The same for a single text, which may be searched for."""
+
+    beams: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Look for the likeliest text among so many beginnings, instead of choosing token by token."""

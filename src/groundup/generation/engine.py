@@ -276,7 +276,7 @@ class Engine:
     def _choose(self, texts: list[Text], logits: Float[Tensor, "rows vocab"]) -> list[Step]:
         chosen = choose_each(
             _allowed(texts, logits),
-            [text.forgotten + text.ids for text in texts],
+            [text.all_ids for text in texts],
             [text.request.sampling for text in texts],
             [text.generator for text in texts],
         )

@@ -92,6 +92,11 @@ class Text:
     """What layers that are no attention keep of it."""
 
     @property
+    def all_ids(self) -> list[int]:
+        """Its tokens from the beginning."""
+        return self.forgotten + self.ids
+
+    @property
     def unknown(self) -> int:
         return len(self.ids) - self.known
 

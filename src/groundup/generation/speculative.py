@@ -19,10 +19,7 @@ from groundup.generation.sampling import choose_each, ending_together
 from groundup.generation.scheduler import Text
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
-from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.weights.directory import load
 
-PROMPT_LOOKUP = "prompt-lookup"
 LONGEST_MATCH, SHORTEST_MATCH = 4, 2
 """How many of the last tokens prompt lookup tries to find again: a match of one is mostly chance."""
 
@@ -47,9 +44,7 @@ class PromptLookup:
         pass
 
     def propose(self, texts: Sequence[Text], most: Sequence[int]) -> list[list[int]]:
-        return [
-            _followers(text.forgotten + text.ids, n) for text, n in zip(texts, most, strict=True)
-        ]
+        return [_followers(text.all_ids, n) for text, n in zip(texts, most, strict=True)]
 
 
 def _followers(ids: list[int], most: int) -> list[int]:
@@ -96,7 +91,7 @@ class DraftModel:
             logits = self._read([texts[i] for i in going], [guesses[i] for i in going])
             chosen = choose_each(
                 logits,
-                [texts[i].forgotten + texts[i].ids + guesses[i] for i in going],
+                [texts[i].all_ids + guesses[i] for i in going],
                 [texts[i].request.sampling for i in going],
                 [draws[i] for i in going],
             )
@@ -125,21 +120,3 @@ class DraftModel:
         for text, new in zip(texts, unread, strict=True):
             text.drafted += len(new)
         return self.model.head(hidden[:, -1])
-
-
-def load_drafter(source: str, tokenizer: Tokenizer) -> Drafter:
-    """The drafter that a user names: "prompt-lookup", or a model's directory, file or hub id.
-
-    Raises `InputError` for a model with other tokens."""
-    if source == PROMPT_LOOKUP:
-        return PromptLookup()
-    model, own = load(source)
-    ids = range(max(tokenizer.vocab_size, own.vocab_size))
-    other = next((id for id in ids if own.known_bytes(id) != tokenizer.known_bytes(id)), None)
-    if other is not None:
-        raise InputError(
-            f"the draft model has other tokens: id {other} is {own.known_bytes(other)!r}, not "
-            f"{tokenizer.known_bytes(other)!r}",
-            source, f"use a model with the same tokenizer, or {PROMPT_LOOKUP}",
-        )  # fmt: skip
-    return DraftModel(model)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup.generation.beams import beam_search
-from groundup.generation.config import KvCacheDtype
 from groundup.generation.engine import Engine, Step
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Constraint, Request
@@ -93,19 +92,21 @@ def complete_all(
             engine.cancel(id)
 
 
-def likeliest(
-    model: GPT,
+def search(
+    engine: Engine,
     tokenizer: Tokenizer,
     completion: Completion,
     beams: int,
     max_new_tokens: int,
     stop: Sequence[str] = (),
-    kv_cache_dtype: KvCacheDtype = "auto",
 ) -> str:
-    """The likeliest text that so many beams find, filling in `completion`."""
+    """The likeliest text that so many beams find, filling in `completion`. They are searched with the
+    model of the engine and a cache like its own."""
     saying = Saying(tokenizer, completion, stop)
-    prompt, ends = completion.prompt_token_ids, saying.ends
-    found = beam_search(model, prompt, beams, max_new_tokens, ends, kv_cache_dtype=kv_cache_dtype)
+    found = beam_search(
+        engine.model, completion.prompt_token_ids, beams, max_new_tokens, saying.ends,
+        kv_cache_dtype=engine.cache.dtype,
+    )  # fmt: skip
     for token in found[0].ids:
         saying.feed(token)
         if saying.is_over:

@@ -141,12 +141,6 @@ def trainings_of(run: RunDirectory) -> list[Training]:
     return pretrain + ([Training(run, recipe, "finetune")] if recipe.finetune.objective else [])
 
 
-def newest_model(run: RunDirectory) -> Path | None:
-    """The model directory that a run has finished last; None where it has none yet."""
-    made = (run.tuned, run.pretrained)
-    return next((path for path in made if (path / "config.json").is_file()), None)
-
-
 def newest_checkpoint(trainings: Sequence[Training]) -> tuple[Training, int]:
     """Where a run that has made no model yet stands. Raises `InputError` before its first checkpoint."""
     for training in reversed(trainings):

@@ -2,7 +2,7 @@
 them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -120,7 +120,7 @@ def close(asked: Sequence[Choice]) -> None:
 
 async def together(
     asked: Sequence[Choice], is_chat: bool, metrics: Metrics
-) -> AsyncIterator[Piece]:
+) -> AsyncGenerator[Piece, None]:
     """The pieces of all answers in the order in which they come."""
     pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
 

@@ -17,11 +17,9 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from groundup.evaluate.prediction import predict
-from groundup.generation.engine import Engine
 from groundup.generation.scheduler import Constraint
-from groundup.generation.speculative import load_drafter
+from groundup.generation.setup import set_up
 from groundup.model.classifier import Classifier
-from groundup.model.gpt import halve
 from groundup.serve import forms, inside, openai, page, run, tools
 from groundup.serve.access import Access, Admission
 from groundup.serve.answering import Choice, choices, together
@@ -30,7 +28,7 @@ from groundup.serve.errors import ApiError, handle_errors
 from groundup.serve.metrics import Metrics
 from groundup.serve.run import Training
 from groundup.serve.served import Served, check_name, embed, language_model
-from groundup.serve.streaming import NO_CACHE, events, in_turn, unless_gone
+from groundup.serve.streaming import NO_CACHE, begun, events, in_turn, unless_gone
 from groundup.serve.worker import Worker
 
 
@@ -38,7 +36,9 @@ def create_app(served: Served, config: ServeConfig, trainings: Sequence[Training
     """The app for one model, not yet listening; with the trainings of the run that the model belongs to,
     if it belongs to one. Raises `InputError` where a drafter does not go with the model."""
     metrics, admission = Metrics(), Admission(config.max_seconds)
-    engine = None if served.is_classifier else _engine(served, config)
+    engine = None
+    if not served.is_classifier:
+        engine = set_up(served.model, served.tokenizer, config, config.max_batch)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -238,16 +238,6 @@ def _constraints(served: Served, body: openai.ChatRequest) -> Sequence[Constrain
     return [served.grammars.json_schema(schema, "response_format") for _ in answers]
 
 
-def _engine(served: Served, config: ServeConfig) -> Engine:
-    if config.dtype == "float16":
-        halve(served.model)
-    drafter = load_drafter(config.draft, served.tokenizer) if config.draft else None
-    return Engine(
-        served.model, config.max_batch, drafter=drafter, draft_tokens=config.draft_tokens,
-        kv_cache_dtype=config.kv_cache_dtype,
-    )  # fmt: skip
-
-
 async def _answer(
     request: Request, body: openai.Generation, form: forms.Form, asked: list[Choice]
 ) -> Response:
@@ -257,9 +247,7 @@ async def _answer(
     if not body.stream:
         whole = await unless_gone(request, form.whole(pieces, asked))
         return JSONResponse(whole)
-    # Whatever the model refuses is known before the first token: then it is an error with its status.
-    first = await unless_gone(request, anext(pieces))
-    stream = events(form.chunks(first, pieces, asked))
+    stream = events(form.chunks(await begun(request, pieces), asked))
     return StreamingResponse(stream, media_type="text/event-stream", headers=NO_CACHE)
 
 

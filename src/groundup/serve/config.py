@@ -1,14 +1,13 @@
 """How a server works: where it listens, who may ask, and how much at once."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from groundup.generation.config import KvCacheDtype
-from groundup.settings import Settings
+from groundup.generation.config import EngineConfig
 
 
-class ServeConfig(Settings):
+class ServeConfig(EngineConfig):
     """Where a server listens, who may ask it, and how much it takes on."""
 
     host: str = "127.0.0.1"
@@ -21,16 +20,6 @@ class ServeConfig(Settings):
     """So many requests are answered together, each going on with every step."""
     max_queue: Annotated[int, Field(ge=0)] = 64
     """So many more may wait; others are sent away with 429."""
-    dtype: Literal["float32", "float16"] = "float32"
-    """What the matrices are kept in: float16 takes half the memory, and writes a single text on a CPU about
-    twice as fast, with rounded numbers."""
-    draft: str | None = None
-    """A smaller model with the same tokenizer, or prompt-lookup: guesses ahead, which saves time and
-    changes no token."""
-    draft_tokens: Annotated[int, Field(ge=1, le=32)] = 4
-    """So many tokens are guessed at a time."""
-    kv_cache_dtype: KvCacheDtype = "auto"
-    """int8: what the model remembers of the texts takes a quarter of the memory, nearly as exact."""
     max_request_bytes: PositiveInt = 1_000_000
     """A longer body is refused."""
     max_seconds: PositiveFloat = 600.0

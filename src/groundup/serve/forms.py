@@ -43,12 +43,11 @@ class Form(ABC):
         return self._head(self.kinds[0]) | {"choices": done, "usage": self._usage(asked)}
 
     async def chunks(
-        self, first: Piece, pieces: AsyncIterator[Piece], asked: Sequence[Choice]
+        self, pieces: AsyncIterator[Piece], asked: Sequence[Choice]
     ) -> AsyncIterator[dict[str, Any]]:
         """The answer as it comes; at the end the numbers of tokens, if they are wanted."""
         for opening in self.openings(asked):
             yield self._chunk(opening)
-        yield self._chunk(self.delta(first))
         async for piece in pieces:
             if piece.text or piece.steps or piece.calls or piece.finish:
                 yield self._chunk(self.delta(piece))

@@ -6,8 +6,7 @@ A server knows no training: whoever starts it gives it the trainings (`groundup.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Sequence
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from fastapi import APIRouter, Request
@@ -18,7 +17,7 @@ from groundup.generation.sampling import SamplingConfig
 from groundup.serve.errors import ApiError
 from groundup.serve.openai import Body, Text
 from groundup.serve.served import Served, check_name
-from groundup.serve.streaming import NO_CACHE, events, in_thread, unless_gone
+from groundup.serve.streaming import NO_CACHE, begun, events, in_thread
 from groundup.serve.worker import BusyError
 from groundup.settings import Seed
 
@@ -97,17 +96,7 @@ async def retell(request: Request, name: str, body: RetellBody) -> StreamingResp
     check_name(state.served, body.model)
     said = _training(request, name).retell(body.prompt, body.sampling(), body.steps)
     pieces = in_thread(said, _begin(state.retelling))
-    # Whatever is refused is known before the first piece: then it is an error with its status.
-    first = await unless_gone(request, anext(pieces, None))
-
-    async def chunks() -> AsyncIterator[dict[str, Any]]:
-        async with aclosing(pieces):
-            if first is not None:
-                yield first
-            async for piece in pieces:
-                yield piece
-
-    stream = events(chunks())
+    stream = events(await begun(request, pieces))
     return StreamingResponse(stream, media_type="text/event-stream", headers=NO_CACHE)
 
 

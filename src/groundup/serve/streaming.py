@@ -6,7 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
-from contextlib import closing, suppress
+from contextlib import aclosing, closing, suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -55,6 +55,21 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         return task.result()
     finally:
         task.cancel()
+
+
+async def begun(request: Request, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The same pieces, once the first is there: whatever is refused is known then, and can be an error
+    with its status."""
+    first = await unless_gone(request, anext(pieces, None))
+
+    async def all_of_them() -> AsyncGenerator[T, None]:
+        async with aclosing(pieces):
+            if first is not None:
+                yield first
+            async for piece in pieces:
+                yield piece
+
+    return all_of_them()
 
 
 async def in_turn(request: Request, work: Callable[[], Awaitable[T]]) -> T:

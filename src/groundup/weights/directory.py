@@ -37,9 +37,6 @@ def save(model: GPT, tokenizer: Tokenizer, directory: str | Path) -> str:
         return write(model, tokenizer, folder)
 
 
-# Where a run keeps its models, the last one first.
-OF_A_RUN = ("finetune/model", "pretrain/model")
-
 # What a model directory of ours consists of.
 OURS = (*NAMES, "config.json", "model*.safetensors", "model.safetensors.index.json")
 
@@ -142,7 +139,7 @@ def find(source: str | Path) -> Path:
     if _kind(path):
         return path
     if path.is_dir():
-        made = next((path / model for model in OF_A_RUN if _kind(path / model)), None)
+        made = newest_model(path)
         if made is None:
             raise _no_config(path)
         return made
@@ -159,6 +156,12 @@ def find(source: str | Path) -> Path:
         )
     siblings = (other for other in path.parent.glob("*") if other.is_dir() or _kind(other))
     raise no_such("model", path, siblings)
+
+
+def newest_model(run: Path) -> Path | None:
+    """The model that a run has finished last; None where it has none yet, or is no run."""
+    made = (run / stage / "model" for stage in ("finetune", "pretrain"))
+    return next((path for path in made if _kind(path)), None)
 
 
 # Adapters: what their files do not have is their base's.
