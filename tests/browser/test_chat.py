@@ -357,6 +357,8 @@ def test_a_model_without_turns_goes_on_with_a_text(open_page, model, tokenizer, 
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits_phones_and_screens(open_page, speaker, width: int, dark: bool):
     page = open_page(speaker, width=width, dark=dark)
+    # The sliders come with the model's name, and with them the settings open on a wide screen.
+    page.locator("#sliders-max_tokens").wait_for(state="attached")
     if page.locator("#sliders-max_tokens").is_hidden():
         page.locator("#settings summary").click()
     settle(page, max_tokens=len(PIECES))
