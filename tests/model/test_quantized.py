@@ -11,12 +11,11 @@ from groundup.errors import InputError
 from groundup.model.gpt import GPT
 from groundup.model.linear import Linear
 from groundup.model.lora import LoraConfig, adapter_parameters, add_lora
-from groundup.model.packed import has_kernel, int8_kernel, int8_product, multiplies_exactly
+from groundup.model.packed import int8_product, multiplies_exactly
 from groundup.model.presets import preset
 from groundup.model.quantized import (
     FEW_ROWS,
     GROUPS,
-    Int4Linear,
     Int8Linear,
     QuantizedLinear,
     dequantize,
@@ -190,40 +189,24 @@ def test_the_product_in_whole_numbers_is_off_by_no_more_than_it_says(
     assert (made[0] == 0).all()
 
 
-@settings(max_examples=40, deadline=None)
-@given(rows=st.integers(1, 4), width=st.integers(1, 20), out=st.integers(1, 5))
-def test_the_kernel_for_8_bits_is_the_definition_up_to_bfloat16(rows: int, width: int, out: int):
-    noted(has_kernel(8, 32, 64), "kernel for 8 bits")
-    layer = rounded(layer_of(torch.randn(16 * out, 16 * width)), 8)
-    x = torch.randn(rows, 16 * width)
-    exact = F.linear(x.double(), layer.weight.double())
-    # x and what comes out are rounded to 8 binary digits.
-    bound = 2**-8 * (F.linear(x.abs(), layer.weight.abs()) + exact.abs()) + 1e-6
-    assert ((int8_kernel(x, layer.codes, layer.scales) - exact).abs() <= bound).all()
-
-
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("width", [64, 100, 576])
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_kernel_for_4_bits_is_the_definition_up_to_bfloat16(width: int, bias: bool):
-    noted(has_kernel(4, 32, 64), "kernel for 4 bits")
+def test_a_product_with_few_rows_is_the_definition(bits: int, width: int, bias: bool):
     torch.manual_seed(0)
-    layer = rounded(Linear(width, 48, bias=bias), 4)
-    assert isinstance(layer, Int4Linear)
+    layer = rounded(Linear(width, 50, bias=bias), bits)
     x = torch.randn(2, 5, width)
     with torch.no_grad():
         made = layer(x)
-        assert layer._arranged is not None, "the kernel was not used"
         exact = F.linear(x.double(), layer.weight.double())
-        # x, each decoded number and what comes out are rounded to 8 binary digits.
-        bound = 2**-8 * (2 * F.linear(x.abs(), layer.weight.abs()) + exact.abs())
         exact = exact if layer.bias is None else exact + layer.bias
-    assert ((made - exact).abs() <= bound).all()
+    torch.testing.assert_close(made.double(), exact, atol=1e-5, rtol=1e-5)
     assert made.dtype == torch.float32
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_product_without_gradients_decodes_nothing(bits: int, monkeypatch):
-    noted(has_kernel(bits, 32, 64) and multiplies_exactly(), "kernel")
+    noted(multiplies_exactly(), "exact product of whole numbers")
     layer = rounded(Linear(64, 32), bits)
 
     def refuse(_: object) -> None:
@@ -231,21 +214,11 @@ def test_a_product_without_gradients_decodes_nothing(bits: int, monkeypatch):
 
     monkeypatch.setattr(type(layer), "weight", property(refuse))
     with torch.inference_mode():
-        for rows in (1, FEW_ROWS[bits], 600 if bits == 8 else 2):
+        for rows in (1, FEW_ROWS, 600 if bits == 8 else 2):
             assert layer(torch.randn(rows, 64)).shape == (rows, 32)
 
 
-@pytest.mark.parametrize(("bits", "width", "out"), [(4, 64, 30), (8, 100, 32), (8, 7, 5)])
-def test_shapes_that_the_kernels_do_not_take_go_another_way(bits: int, width: int, out: int):
-    layer = rounded(Linear(width, out), bits)
-    x = torch.randn(3, width)
-    with torch.no_grad():
-        exact = F.linear(x, layer.weight, layer.bias)
-        torch.testing.assert_close(layer(x), exact, atol=1e-4, rtol=0)
-
-
 def test_new_codes_are_arranged_anew():
-    noted(has_kernel(4, 32, 64), "kernel for 4 bits")
     torch.manual_seed(0)
     one, other = (rounded(Linear(64, 32, bias=False), 4) for _ in range(2))
     x = torch.randn(3, 64)

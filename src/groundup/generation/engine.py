@@ -18,6 +18,7 @@ from torch import Tensor
 
 from groundup.errors import InputError
 from groundup.generation.config import KvCacheDtype
+from groundup.generation.fast_form import fast_form
 from groundup.generation.paged import BlockPool, PagedCache, PagedPast
 from groundup.generation.sampling import SamplingConfig, choose_each, ending_together, generator
 from groundup.generation.scheduler import Part, Request, Scheduler, Text
@@ -80,6 +81,7 @@ class Engine:
         self.scheduler = Scheduler(
             self.pool, block_size, max_batch, chunk_tokens, self.config.has_states
         )
+        self.network = fast_form(model)
         self.adapter = adapter_at_work(model)
         self.drafter, self.draft_tokens = drafter, draft_tokens
         if drafter:
@@ -257,7 +259,7 @@ class Engine:
         rows = torch.tensor([row for row, _ in places])
         back = torch.tensor([len(parts[row].guesses) - turn for row, turn in places])
         with self._adapters([parts[row].text for row, _ in places]):
-            logits = self.model.head(hidden[rows, hidden.shape[1] - 1 - back])
+            logits = self.network.head(hidden[rows, hidden.shape[1] - 1 - back])
         where = {place: i for i, place in enumerate(places)}
         steps, going = [], list(range(len(parts)))
         for turn in range(max(turn for _, turn in places) + 1):
@@ -319,7 +321,7 @@ class Engine:
         for name in texts[0].states:
             past.states[name] = torch.cat([text.states[name] for text in texts])
         ids = ending_together([part.ids for part in parts]).to(self.device)
-        hidden = self.model.hidden(ids, past, past.padding)
+        hidden = self.network.hidden(ids, past, past.padding)
         for row, text in enumerate(texts):
             text.states = {name: state[row : row + 1] for name, state in past.states.items()}
         return hidden

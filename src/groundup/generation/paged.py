@@ -160,7 +160,7 @@ class PagedCache:
     def layer(self, layer: int, k: Parts, v: Parts, slots: int) -> tuple[Parts, Parts]:
         """Keys and values of a layer whose new ones look like these, with room for `slots`."""
         old = self.layers.get(layer)
-        length = len(old[0][0]) if old else 0
+        length = old[0][0].shape[0] if old else 0
         if length < slots:
             # Twice what there was, so that not every token makes it grow.
             room = min(max(slots, 2 * length), self.n_blocks * self.block_size)
@@ -212,7 +212,7 @@ class PagedPast:
         lengths = torch.maximum(self.position + 1, torch.tensor(prompts)[:, None])
         self.lengths: Int[Tensor, "rows time"] | None = lengths[:, self.length :].to(device)
         self.is_new = (self.position >= torch.tensor(known)[:, None])[:, self.length :]
-        self.places: dict[int | None, _Places] = {}
+        self._slots: dict[int | None, Slots] = {}
 
     def update(
         self,
@@ -223,17 +223,21 @@ class PagedPast:
     ) -> KeysAndValues:
         """Write the new keys and values to their blocks; returns, side by side, all that the new tokens
         may look at."""
-        if window not in self.places:
-            self.places[window] = self._find(window)
-        places, restore = self.places[window], self.cache.restore
+        slots, restore = self.slots(window), self.cache.restore
         new_keys, new_values = self.cache.store(k), self.cache.store(v)
-        keys, values = self.cache.layer(layer, new_keys, new_values, places.room)
+        keys, values = self.cache.layer(layer, new_keys, new_values, slots.room)
         return (
-            restore(*map(places.update, keys, new_keys)),
-            restore(*map(places.update, values, new_values)),
+            restore(*map(slots.update, keys, new_keys)),
+            restore(*map(slots.update, values, new_values)),
         )
 
-    def _find(self, window: int | None) -> "_Places":
+    def slots(self, window: int | None) -> "Slots":
+        """Where, in layers with this window, the tokens lie that are looked at."""
+        if window not in self._slots:
+            self._slots[window] = self._find(window)
+        return self._slots[window]
+
+    def _find(self, window: int | None) -> "Slots":
         count = self.end if window is None else min(self.end, self.time + window - 1)
         position = self.position[:, self.end - count :]
         size, tables = self.cache.block_size, self.tables
@@ -247,10 +251,10 @@ class PagedPast:
                 [self.cache.page(b) if i >= start else 0 for i, b in enumerate(blocks)]
                 for start, blocks in zip(first.tolist(), tables, strict=True)
             ]
-        return _Places(_slots(tables, position, size), self.is_new, self.device)
+        return Slots(_slots(tables, position, size), self.is_new, self.device)
 
 
-class _Places:
+class Slots:
     """Where the tokens of a pass lie in the buffers of a layer: those that are looked at, the last of
     which are those that are written."""
 

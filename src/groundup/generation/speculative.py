@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from groundup.errors import InputError
+from groundup.generation.fast_form import fast_form
 from groundup.generation.paged import PagedCache, PagedPast
 from groundup.generation.sampling import choose_each, ending_together
 from groundup.generation.scheduler import Text
@@ -61,7 +62,7 @@ class DraftModel:
     """Guesses what a smaller model of the same vocabulary would say."""
 
     def __init__(self, model: GPT):
-        self.model = model.eval()
+        self.model, self.network = model.eval(), fast_form(model)
 
     def attach(self, config: ModelConfig, cache: PagedCache) -> None:
         """Raises `InputError` where the draft model has another vocabulary, or layers that keep more of
@@ -116,7 +117,7 @@ class DraftModel:
             self.model.device,
         )
         ids = ending_together(unread).to(self.model.device)
-        hidden = self.model.hidden(ids, past, past.padding)
+        hidden = self.network.hidden(ids, past, past.padding)
         for text, new in zip(texts, unread, strict=True):
             text.drafted += len(new)
-        return self.model.head(hidden[:, -1])
+        return self.network.head(hidden[:, -1])

@@ -36,6 +36,7 @@ class Attention(nn.Module):
         self.query_norm = qk_norm(config, config.n_heads)
         self.key_norm = qk_norm(config, config.n_kv_heads)
         self.rotate = rotate
+        self.scale, self.softcap = score_scaling(config), config.attention_softcap
         self.attend = attention_kernel(config)
         self.gate = OutputGate(config, width) if config.attention_gate else NoGate()
         self.short_conv = ShortConvolution(config) if config.short_conv else NoConvolution()
@@ -102,11 +103,15 @@ def attend_step_by_step(
 
 def attention_kernel(config: ModelConfig) -> Callable[..., Tensor]:
     """The way to attend that the config asks for: (q, k, v, mask, dropout) → mixed values."""
-    scale = config.attention_scale or config.head_dim**-0.5
-    scale *= score_scale(config.rope_scaling)
+    scale = score_scaling(config)
     if config.attention_softcap is None:
         return partial(attend, scale=scale)
     return partial(attend_step_by_step, scale=scale, softcap=config.attention_softcap)
+
+
+def score_scaling(config: ModelConfig) -> float:
+    """What the product of a query and a key is multiplied by."""
+    return (config.attention_scale or config.head_dim**-0.5) * score_scale(config.rope_scaling)
 
 
 def causal_mask(time: int, total: int, device: torch.device) -> Bool[Tensor, "time total"]:

@@ -1,26 +1,18 @@
-"""Products with matrices in few bits, on a CPU, from their codes: x · Wᵀ without ever decoding W.
+"""Products of many rows with a matrix in 8 bits, on a CPU, without ever decoding it.
 
-A model that writes reads all of its matrices for every token: there the time is that of reading them, so
-the fewer bytes, the faster. PyTorch has kernels for that, `_weight_int8pack_mm` and
-`_weight_int4pack_mm_for_cpu`; in single precision they are slower than a product of floats (torch 2.13),
-in bfloat16 several times as fast. So they take x rounded to 8 binary digits, and give their results so.
-
-With many rows at once, as in a prompt, the multiplications take the time. Then processors multiply whole
-numbers fastest, which suits codes that share a scale along a whole row (`int8_product`).
+With many rows at once, as in a prompt, the multiplications take the time, and processors multiply whole
+numbers fastest, which suits codes that share a scale along a whole row. (For few rows reading the matrix takes
+the time: `groundup.model.kernels`.)
 """
 
 from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int8, UInt8
+from jaxtyping import Float, Int8
 from torch import Tensor
 
 KERNELS: Any = torch.ops.aten
-NEEDED = {
-    8: ("_weight_int8pack_mm",),
-    4: ("_weight_int4pack_mm_for_cpu", "_convert_weight_to_int4pack_for_cpu"),
-}
 FINE = 254
 """Steps of the finer half of a number in one step of the coarser."""
 ROWS_AT_ONCE = 256
@@ -46,37 +38,6 @@ def int8_product(
     return made
 
 
-def int8_kernel(
-    x: Float[Tensor, "rows in"], codes: Int8[Tensor, "out in"], scales: Float[Tensor, "out 1"]
-) -> Float[Tensor, "rows out"]:
-    """x · Wᵀ in bfloat16, for few rows. The scales stay out of it, so that they are not rounded."""
-    rows = x.bfloat16()
-    return KERNELS._weight_int8pack_mm(rows, codes, rows.new_ones(len(codes))) * scales.T
-
-
-def int4_kernel(
-    x: Float[Tensor, "rows in"],
-    arranged: UInt8[Tensor, "out half"],
-    scales_and_shifts: Tensor,
-) -> Float[Tensor, "rows out"]:
-    """x · Wᵀ in bfloat16, for few rows, of what `arrange` gave."""
-    group = x.shape[1] // len(scales_and_shifts)
-    made = KERNELS._weight_int4pack_mm_for_cpu(x.bfloat16(), arranged, group, scales_and_shifts)
-    return made.float()
-
-
-def arrange(
-    codes: UInt8[Tensor, "out in"],
-    scales: Float[Tensor, "out groups"],
-    zeros: Float[Tensor, "out groups"],
-) -> tuple[UInt8[Tensor, "out half"], Float[Tensor, "groups out two"]]:
-    """Codes, scales and zeros as the kernel for 4 bits wants them, for which a code stands for
-    (code − 8) · scale + shift."""
-    arranged = KERNELS._convert_weight_to_int4pack_for_cpu(codes.int(), 1)
-    pairs = torch.stack([scales, (8 - zeros) * scales], dim=-1)
-    return arranged, pairs.transpose(0, 1).bfloat16().contiguous()
-
-
 @lru_cache
 def multiplies_exactly() -> bool:
     """Whether whole numbers are multiplied here, and exactly: without VNNI, some processors cut off sums of
@@ -89,11 +50,3 @@ def multiplies_exactly() -> bool:
     except RuntimeError:  # no kernel for this processor
         return False
     return all(bool((each == 127 * 127 * 1024).all()) for each in sums)
-
-
-def has_kernel(bits: int, out_features: int, in_features: int) -> bool:
-    """Whether this PyTorch has the kernel for few rows, for such a matrix. They work on 16 numbers at once:
-    that for 4 bits refuses an `out_features` in between, that for 8 bits reads beyond the end of such an
-    `in_features`. (Rows in 4 bits are filled up to whole groups.)"""
-    fits = out_features % 16 == 0 and (bits == 4 or in_features % 16 == 0)
-    return fits and all(hasattr(KERNELS, name) for name in NEEDED[bits])

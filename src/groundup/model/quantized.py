@@ -17,7 +17,7 @@ Read `Grid` and its functions, then the modules, then `quantize`.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,22 +28,18 @@ from groundup.errors import InputError
 from groundup.model.gpt import GPT, Embedding, Head, SoftcappedHead
 from groundup.model.linear import Linear, linear
 from groundup.model.loss import softcap
-from groundup.model.packed import (
-    arrange,
-    has_kernel,
-    int4_kernel,
-    int8_kernel,
-    int8_product,
-    multiplies_exactly,
-)
+from groundup.model.packed import int8_product, multiplies_exactly
+
+if TYPE_CHECKING:
+    from groundup.model.kernels import Matrix, Rows, Tiles
 
 GROUPS = {8: None, 4: 64}
 """The bits there are, and how many numbers share a scale; None for a whole row."""
 TABLE_BITS = 8
 """Those of embedding and head, whatever the others have: they are rounded without calibration."""
-FEW_ROWS = {8: 4, 4: 256}
-"""Up to so many rows at once the kernel in bfloat16 is the fastest product; for more, whole numbers
-are (8 bits), or decoding the matrix for all of them is (4 bits)."""
+FEW_ROWS = 32
+"""Up to so many rows at once compiled loops are the fastest product; for more, whole numbers are (8 bits), or
+decoding the matrix for all of them is (4 bits)."""
 CODES = {8: (-127, 127), 4: (0, 15)}
 """The lowest and the highest code."""
 
@@ -190,15 +186,22 @@ class Int8Linear(QuantizedLinear):
         return self.codes * self.scales
 
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
-        if len(x) <= FEW_ROWS[8] and has_kernel(8, *self.codes.shape):
-            return int8_kernel(x, self.codes, self.scales)
+        if len(x) <= FEW_ROWS:
+            return few_rows(x, self.rows)
         return int8_product(x, self.codes, self.scales) if multiplies_exactly() else None
+
+    @property
+    def rows(self) -> "Rows":
+        """The matrix as compiled loops want it."""
+        from groundup.model.kernels import Rows
+
+        return Rows(self.codes.numpy(), self.scales[:, 0].numpy())
 
 
 class Int4Linear(QuantizedLinear):
     """A matrix in 4 bits: two codes to a byte, for each 64 a scale in bfloat16 and a zero in 4 bits.
 
-    The first product arranges the codes once more as PyTorch's kernel wants them, and keeps that: half
+    The first product arranges the codes once more as compiled loops want them (`tiles`), and keeps that: half
     a byte more for each number."""
 
     bits = 4
@@ -214,7 +217,7 @@ class Int4Linear(QuantizedLinear):
         )
         self.register_buffer("scales", torch.empty(out_features, groups, dtype=torch.bfloat16))
         self.register_buffer("zeros", torch.empty(out_features, -(-groups // 2), dtype=torch.uint8))
-        self._arranged: tuple[Tensor, Tensor, Tensor] | None = None
+        self._tiles: tuple[Tensor, Tiles] | None = None
 
     def put(self, codes: Tensor, grid: Grid) -> None:
         """Take these codes (out × groups × group) of this grid."""
@@ -234,12 +237,24 @@ class Int4Linear(QuantizedLinear):
         return numbers_of(groups, self.grid).flatten(1)[:, : self.in_features]
 
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
-        if len(x) > FEW_ROWS[4] or not has_kernel(4, self.out_features, self.in_features):
-            return None
-        if self._arranged is None or self._arranged[0] is not self.codes:
-            self._arranged = (self.codes, *arrange(unpack(self.codes), *self.grid))
-        padded = F.pad(x, (0, 2 * self.codes.shape[1] - self.in_features))
-        return int4_kernel(padded, *self._arranged[1:])
+        return few_rows(x, self.tiles) if len(x) <= FEW_ROWS else None
+
+    @property
+    def tiles(self) -> "Tiles":
+        """The matrix as compiled loops want it."""
+        from groundup.model.kernels import tiles
+
+        if self._tiles is None or self._tiles[0] is not self.codes:
+            parts = (unpack(self.codes), *self.grid)
+            self._tiles = self.codes, tiles(*(part.numpy() for part in parts))
+        return self._tiles[1]
+
+
+def few_rows(x: Float[Tensor, "rows in"], matrix: "Matrix") -> Float[Tensor, "rows out"]:
+    """x · Wᵀ by compiled loops, which are loaded here: nobody else should wait for the compiler."""
+    from groundup.model.kernels import product
+
+    return torch.from_numpy(product(matrix, x.numpy()))
 
 
 KINDS: dict[int, type[Int8Linear] | type[Int4Linear]] = {8: Int8Linear, 4: Int4Linear}

@@ -1,0 +1,21 @@
+"""Which form of a model generation works with."""
+
+from typing import TYPE_CHECKING
+
+from groundup.model.gpt import GPT
+
+if TYPE_CHECKING:
+    from groundup.generation.compiled import Compiled
+
+WORTH_COMPILING = 20_000_000
+"""Numbers in a model from which on its steps of few tokens are compiled: that takes some seconds once on a
+machine, and afterwards part of one to load what was compiled."""
+
+
+def fast_form(model: GPT) -> "GPT | Compiled":
+    """The model itself, or, where it is worth while, with compiled steps of few tokens."""
+    if sum(part.numel() for part in (*model.parameters(), *model.buffers())) < WORTH_COMPILING:
+        return model
+    from groundup.generation.compiled import compiled  # which loads the compiler
+
+    return compiled(model) or model
