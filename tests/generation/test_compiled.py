@@ -5,7 +5,7 @@ import torch
 
 from groundup.generation.compiled import Compiled, compiled
 from groundup.generation.engine import Engine
-from groundup.generation.fast_form import fast_form
+from groundup.generation.fast_form import NOTICE, fast_form
 from groundup.generation.paged import PagedCache, PagedPast
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
@@ -15,6 +15,7 @@ from groundup.model.gpt import GPT, halve
 from groundup.model.lora import add_lora
 from groundup.model.quantized import quantize, quantize_tables
 from groundup.weights.directory import load_model
+from tests.conftest import groundup
 from tests.generation.naive import alone
 from tests.generation.test_engine import MODELS, coming_at_random, random_requests, together
 from tests.model.test_parts import small
@@ -186,3 +187,19 @@ def test_a_real_model_says_the_same(smollm2):
     assert [step.token for step in steps] == expected.argmax(-1).tolist()
     told = torch.tensor([step.log_prob for step in steps])
     torch.testing.assert_close(told, expected.log_softmax(-1).amax(-1), atol=1e-3, rtol=0)
+
+
+def test_who_waits_for_the_compiler_is_told_and_does_so_once(smollm2, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    told, kept = [], []
+    for _ in range(2):
+        told.append(
+            groundup(
+                "generate", smollm2, "--prompt", "Hello", "--max-new-tokens", 3, "--temperature", 0
+            )
+        )
+        assert told[-1].returncode == 0, told[-1].stderr
+        kept.append({path: path.stat().st_mtime for path in tmp_path.rglob("*.nbc")})
+    assert NOTICE in told[0].stderr
+    assert told[0].stdout == told[1].stdout
+    assert kept[0] == kept[1] != {}

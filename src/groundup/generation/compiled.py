@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.generation.paged import PagedPast
+from groundup.generation.paged import PagedCache, PagedPast
 from groundup.model.attention import Attention, NoGate
 from groundup.model.gpt import GPT, Head, PreNormBlock, SoftcappedHead
 from groundup.model.kernels import (
@@ -82,6 +82,13 @@ class Compiled:
         self.kinds = [kind_of(block) for block in model.blocks]
         self.final_norm, self.matrix = norm_of(model.final_norm), matrix_of(model.head)
         self.like = (torch.empty(1, config.n_kv_heads, 0, config.head_dim),)
+        self.compile()
+
+    @torch.inference_mode()
+    def compile(self) -> None:
+        """Let nobody who waits for a token wait for the compiler: read one now, for a cache of its own."""
+        past = PagedPast(PagedCache(1, 1), [[0]], [0], [1], [1], torch.device("cpu"))
+        self.head(self.hidden(torch.zeros(1, 1, dtype=torch.long), past)[:, -1])
 
     def hidden(self, ids: Tensor, past: PagedPast, padding: Tensor | None = None) -> Tensor:
         """`GPT.hidden`, with zeros at padding."""

@@ -1,5 +1,7 @@
 """Which form of a model generation works with."""
 
+import logging
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from groundup.model.gpt import GPT
@@ -11,11 +13,19 @@ WORTH_COMPILING = 20_000_000
 """Numbers in a model from which on its steps of few tokens are compiled: that takes some seconds once on a
 machine, and afterwards part of one to load what was compiled."""
 
+NOTICE = "Compiling the model's loops for this processor: up to half a minute, once."
+
 
 def fast_form(model: GPT) -> "GPT | Compiled":
     """The model itself, or, where it is worth while, with compiled steps of few tokens."""
     if sum(part.numel() for part in (*model.parameters(), *model.buffers())) < WORTH_COMPILING:
         return model
-    from groundup.generation.compiled import compiled  # which loads the compiler
+    notice = Timer(2, logging.getLogger(__name__).warning, [NOTICE])
+    notice.daemon = True
+    notice.start()
+    try:
+        from groundup.generation.compiled import compiled  # which loads the compiler
 
-    return compiled(model) or model
+        return compiled(model) or model
+    finally:
+        notice.cancel()
