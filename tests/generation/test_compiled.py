@@ -16,7 +16,7 @@ from groundup.model.lora import add_lora
 from groundup.model.quantized import quantize, quantize_tables
 from groundup.weights.directory import load_model
 from tests.conftest import groundup
-from tests.generation.naive import alone
+from tests.generation.naive import alone, in_8_bits
 from tests.generation.test_engine import MODELS, coming_at_random, random_requests, together
 from tests.model.test_parts import small
 
@@ -47,12 +47,12 @@ def whole(model: GPT) -> GPT:
     return model
 
 
-def in_8_bits(model: GPT) -> GPT:
+def with_8_bits(model: GPT) -> GPT:
     quantize_tables(quantize(model, 8))
     return model
 
 
-def in_4_bits(model: GPT) -> GPT:
+def with_4_bits(model: GPT) -> GPT:
     quantize_tables(quantize(model, 4))
     return model
 
@@ -93,7 +93,11 @@ def states(network: GPT | Compiled, texts: list[list[int]], steps: list[list[int
 @pytest.mark.parametrize(
     ("parts", "bits"),
     [(parts, whole) for parts in KNOWN]
-    + [(parts, bits) for parts in ("windows", "gpt-2") for bits in (halve, in_8_bits, in_4_bits)],
+    + [
+        (parts, bits)
+        for parts in ("windows", "gpt-2")
+        for bits in (halve, with_8_bits, with_4_bits)
+    ],
 )
 @torch.inference_mode()
 def test_a_few_tokens_of_several_texts_give_the_states_of_the_modules(parts: str, bits, always):
@@ -122,7 +126,7 @@ def test_requests_that_come_at_random_are_answered_as_by_the_modules(parts: str,
     assert coming_at_random(engine, requests) == [alone(model, request) for request in requests]
 
 
-@pytest.mark.parametrize("bits", [whole, halve, in_8_bits, in_4_bits])
+@pytest.mark.parametrize("bits", [whole, halve, with_8_bits, with_4_bits])
 def test_a_text_among_others_is_answered_as_alone_bit_for_bit(bits, always):
     model, requests = bits(small()), random_requests(12, seed=5)
     for request in requests:
@@ -148,15 +152,13 @@ def test_guesses_change_no_token(drafter, always):
     assert engine.guessed_tokens > 0
 
 
-def test_a_cache_in_8_bits_is_for_the_modules(always):
-    model = small()
-    said = [
-        Engine(model, kv_cache_dtype="int8").batch(
-            [[1, 2, 3]], SamplingConfig(max_new_tokens=9, seed=1)
-        )
-        for _ in range(2)
+@pytest.mark.parametrize("parts", ["windows", "gpt-2", "norms of queries and keys"])
+def test_a_cache_in_8_bits_holds_the_same_codes(parts: str, always):
+    model, requests = small(**BUILT[parts]), random_requests(6, seed=2)
+    engine = Engine(model, kv_cache_dtype="int8", block_size=4, chunk_tokens=24, cache_tokens=100)
+    assert coming_at_random(engine, requests) == [
+        alone(model, request, in_8_bits) for request in requests
     ]
-    assert said[0] == said[1] and len(said[0][0]) == 9
 
 
 def test_what_is_trained_in_place_holds_for_the_loops(always):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.generation.paged import PagedCache, PagedPast
+from groundup.generation.paged import PagedCache, PagedPast, Parts
 from groundup.model.attention import Attention, NoGate
 from groundup.model.gpt import GPT, Head, PreNormBlock, SoftcappedHead
 from groundup.model.kernels import (
@@ -24,6 +24,7 @@ from groundup.model.kernels import (
     Block,
     Gated,
     Heads,
+    Kept,
     Matrix,
     Norm,
     Plain,
@@ -55,7 +56,7 @@ from groundup.model.quantized import Int4Linear, Int8Linear
 FEW_TOKENS = 32
 """For more, PyTorch's products are faster."""
 BENDS = {F.relu: RELU, relu2: RELU2, gelu: GELU, F.silu: SILU}
-EMPTY = np.empty(0, np.float32)
+EMPTY, NO_SCALES = np.empty(0, np.float32), np.empty((0, 0, 0), np.float32)
 
 
 class NotCompiledError(Exception):
@@ -71,7 +72,7 @@ def compiled(model: GPT) -> "Compiled | None":
 
 
 class Compiled:
-    """A model whose few new tokens go through the loops. For many, and for a cache in 8 bits, it is the model.
+    """A model whose few new tokens go through the loops. For many it is the model itself.
 
     The loops read the model's own numbers: what is trained in place holds for them too."""
 
@@ -81,7 +82,7 @@ class Compiled:
         self.blocks = [block_of(block) for block in model.blocks]
         self.kinds = [kind_of(block) for block in model.blocks]
         self.final_norm, self.matrix = norm_of(model.final_norm), matrix_of(model.head)
-        self.like = (torch.empty(1, config.n_kv_heads, 0, config.head_dim),)
+        self.like = torch.empty(1, config.n_kv_heads, 0, config.head_dim)
         self.compile()
 
     @torch.inference_mode()
@@ -92,18 +93,19 @@ class Compiled:
 
     def hidden(self, ids: Tensor, past: PagedPast, padding: Tensor | None = None) -> Tensor:
         """`GPT.hidden`, with zeros at padding."""
-        if past.is_new.sum() > FEW_TOKENS or past.cache.dtype != "auto":
+        if past.is_new.sum() > FEW_TOKENS:
             return self.model.hidden(ids, past, padding)
         places, new = Places(ids, past, padding), past.is_new.numpy()
         x = self.model.position(self.model.embedding(ids) * self.model.embedding_scale, places)
         stream = x.numpy()[new]
         tokens = {kind: tokens_of(past, places, *kind) for kind in set(self.kinds)}
+        like = past.cache.store(self.like)
         with LOCK:
             use_threads()
             for layer, (block, kind) in enumerate(zip(self.blocks, self.kinds, strict=True)):
                 room = past.slots(kind[0]).room
-                (keys,), (values,) = past.cache.layer(layer, self.like, self.like, room)
-                block_step(stream, block, keys.numpy(), values.numpy(), tokens[kind])
+                keys, values = map(kept, past.cache.layer(layer, like, like, room))
+                block_step(stream, block, keys, values, tokens[kind])
             hidden = np.zeros(x.shape, np.float32)
             hidden[new] = normed(stream, self.final_norm)
         return torch.from_numpy(hidden)
@@ -114,6 +116,12 @@ class Compiled:
             return self.model.head(hidden)
         logits = torch.from_numpy(product(self.matrix, hidden.numpy()))
         return softcap(logits, self.model.config.logit_softcap)
+
+
+def kept(parts: Parts) -> Kept:
+    """Keys or values as the cache stores them."""
+    numbers, *scales = (part.numpy() for part in parts)
+    return Kept(numbers, scales[0] if scales else NO_SCALES)
 
 
 def tokens_of(past: PagedPast, places: Places, window: int | None, rotate: nn.Module) -> Tokens:

@@ -40,6 +40,7 @@ TILE = 16
 """So many outputs of a matrix in 4 bits lie side by side: as many as a processor works on at once."""
 GROUP = 64
 """Numbers of a row in 4 bits that share a scale."""
+TINY = np.finfo(np.float32).tiny
 RELU, RELU2, GELU, SILU = range(4)
 LOCK = Lock()
 """To be held by who calls a loop: numba's threads serve one caller at a time."""
@@ -132,6 +133,14 @@ class Block(NamedTuple):
     heads: Heads
     feed_forward_norm: Norm
     feed_forward: Gated | Plain
+
+
+class Kept(NamedTuple):
+    """The keys or the values of a layer in the cache: numbers (slots, heads, width) as they are, without
+    scales; or codes in 8 bits, and a scale for each head (slots, heads, 1)."""
+
+    numbers: np.ndarray
+    scales: np.ndarray
 
 
 class Tokens(NamedTuple):
@@ -311,8 +320,7 @@ def _sideways(by_tile: np.ndarray) -> np.ndarray:
 
 @loop()
 def block_step(x, block, keys, values, tokens):
-    """Take the stream (tokens, d_model) through a block, in place, and write its keys and values (slots,
-    heads, width)."""
+    """Take the stream (tokens, d_model) through a block, in place, and keep its keys and values."""
     x += attention(normed(x, block.attention_norm), block.heads, keys, values, tokens)
     x += feed_forward(normed(x, block.feed_forward_norm), block.feed_forward)
 
@@ -352,14 +360,15 @@ def linear(x, layer):
 
 @loop()
 def attention(x, heads, keys, values, tokens):
-    n, kv_heads, width = len(x), keys.shape[1], keys.shape[2]
+    n, (kv_heads, width) = len(x), keys.numbers.shape[1:]
     q = linear(x, heads.query).reshape(n, -1, width)
     k = linear(x, heads.key).reshape(n, kv_heads, width)
     v = linear(x, heads.value).reshape(n, kv_heads, width)
     for t in range(n):
         norm_and_turn(q[t], heads.query_norm, tokens.cos[t], tokens.sin[t])
         norm_and_turn(k[t], heads.key_norm, tokens.cos[t], tokens.sin[t])
-        keys[tokens.written[t]], values[tokens.written[t]] = k[t], v[t]
+        keep(keys, tokens.written[t], k[t])
+        keep(values, tokens.written[t], v[t])
     return linear(attend(q, keys, values, tokens, heads.scale), heads.output)
 
 
@@ -380,17 +389,20 @@ def norm_and_turn(x, norm, cos, sin):
 def attend(q, keys, values, tokens, scale):
     """softmax(q kᵀ · scale) v for each token and head, keys and values where they lie in the cache."""
     n, heads, width = q.shape
-    group = heads // keys.shape[1]
+    group = heads // keys.numbers.shape[1]
     mixed = np.zeros((n, heads * width), np.float32)
     for job in prange(n * heads):
-        t, h = job // heads, job % heads
+        t, h, kv = job // heads, job % heads, job % heads // group
         seen = tokens.seen[tokens.row[t], tokens.first[t] : tokens.end[t]]
         weights = np.empty(len(seen), np.float32)
         for j in range(len(seen)):
-            weights[j] = scale * dot(keys[seen[j], h // group], q[t, h])
+            weights[j] = (
+                scale * dot(keys.numbers[seen[j], kv], q[t, h]) * scale_of(keys, seen[j], kv)
+            )
         softmax(weights)
         for j in range(len(seen)):
-            add(mixed[t, h * width : (h + 1) * width], weights[j], values[seen[j], h // group])
+            weight = weights[j] * scale_of(values, seen[j], kv)
+            add(mixed[t, h * width : (h + 1) * width], weight, values.numbers[seen[j], kv])
     return mixed
 
 
@@ -408,7 +420,48 @@ def softmax(x):
 @loop(SUMS)
 def add(out, weight, x):
     for i in range(len(x)):
-        out[i] += weight * x[i]
+        out[i] += weight * wide(x[i])
+
+
+def keep(kept, slot, x):
+    """Stands for how a vector for each head is written to the cache."""
+    raise NotImplementedError
+
+
+@overload(keep)
+def _keep(kept, slot, x):
+    kind = keep_in_8_bits if kept.types[0].dtype == types.int8 else keep_whole
+    return lambda kept, slot, x: kind(kept, slot, x)
+
+
+@loop()
+def keep_whole(kept, slot, x):
+    kept.numbers[slot] = x
+
+
+@loop()
+def keep_in_8_bits(kept, slot, x):
+    """`groundup.generation.paged.in_8_bits`."""
+    for h in range(len(x)):
+        largest = np.float32(0)
+        for i in range(x.shape[1]):
+            largest = max(largest, abs(x[h, i]))
+        scale = max(largest / np.float32(127), TINY)
+        kept.scales[slot, h, 0] = scale
+        for i in range(x.shape[1]):
+            kept.numbers[slot, h, i] = np.int8(np.rint(x[h, i] / scale))
+
+
+def scale_of(kept, slot, head):
+    """Stands for what the numbers of a head in the cache are multiplied by."""
+    raise NotImplementedError
+
+
+@overload(scale_of)
+def _scale_of(kept, slot, head):
+    if kept.types[0].dtype == types.int8:
+        return lambda kept, slot, head: kept.scales[slot, head, 0]
+    return lambda kept, slot, head: np.float32(1)
 
 
 def feed_forward(x, parts):
