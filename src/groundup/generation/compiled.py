@@ -95,7 +95,7 @@ class Compiled:
         """`GPT.hidden`, with zeros at padding."""
         if past.is_new.sum() > FEW_TOKENS:
             return self.model.hidden(ids, past, padding)
-        places, new = Places(ids, past, padding), past.is_new.numpy()
+        places, new = Places(ids, past, padding), past.is_new
         x = self.model.position(self.model.embedding(ids) * self.model.embedding_scale, places)
         stream = x.numpy()[new]
         tokens = {kind: tokens_of(past, places, *kind) for kind in set(self.kinds)}
@@ -126,16 +126,16 @@ def kept(parts: Parts) -> Kept:
 
 def tokens_of(past: PagedPast, places: Places, window: int | None, rotate: nn.Module) -> Tokens:
     """Where the new tokens of a pass stand, for layers with this window and rotation."""
-    slots, new = past.slots(window), past.is_new.numpy()
-    seen = slots.slots.numpy()
+    slots, new = past.slots(window), past.is_new
+    seen = slots.seen
     rows, at = map(
         np.ascontiguousarray, new.nonzero()
     )  # one layout, so that loops are compiled once
     end = seen.shape[1] - past.time + at + 1
-    count = past.position.numpy()[:, past.length :][new] + 1
+    count = past.position[:, past.length :][new] + 1
     first = end - (count if window is None else np.minimum(count, window))
     cos, sin = turns(places, rotate, new)
-    return Tokens(cos, sin, slots.written.numpy(), rows, first, end, seen)
+    return Tokens(cos, sin, slots.written, rows, first, end, seen)
 
 
 def turns(places: Places, rotate: nn.Module, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,8 @@ class EngineConfig(Settings):
     """How the model is held in memory, and who guesses ahead."""
 
     dtype: Literal["float32", "float16"] = "float32"
-    """What the matrices are kept in: float16 takes half the memory, and writes a single text on a CPU about
-    twice as fast, with rounded numbers."""
+    """What the matrices are kept in: float16 takes half the memory, and writes nearly twice as fast on a CPU,
+    with rounded numbers."""
     draft: str | None = None
     """A smaller model with the same tokenizer, or prompt-lookup: guesses ahead, which saves time and
     changes no token."""

@@ -16,7 +16,9 @@ import heapq
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int8, Shaped
 from torch import Tensor
@@ -201,17 +203,19 @@ class PagedPast:
     ):
         """The blocks of each text, how many of its tokens they hold, how many this pass adds, and how
         many are its prompt."""
-        self.cache, self.tables, self.known, self.device = cache, tables, known, device
+        self.cache, self.tables, self.device = cache, tables, device
         self.states: dict[tuple[int, str], Tensor] = {}
-        ends = [before + more for before, more in zip(known, new, strict=True)]
-        self.end, self.time = max(ends), max(new)
+        # Numbers of a few tokens: NumPy takes a fraction of the time that torch does.
+        self.known = np.array(known)
+        ends = self.known + new
+        self.end, self.time = int(ends.max()), max(new)
         self.length = self.end - self.time
-        padding = torch.tensor([self.end - end for end in ends])
-        self.padding = padding.to(device) if padding.any() else None
-        self.position = torch.arange(self.end) - padding[:, None]
-        lengths = torch.maximum(self.position + 1, torch.tensor(prompts)[:, None])
-        self.lengths: Int[Tensor, "rows time"] | None = lengths[:, self.length :].to(device)
-        self.is_new = (self.position >= torch.tensor(known)[:, None])[:, self.length :]
+        padding = self.end - ends
+        self.padding = torch.from_numpy(padding).to(device) if padding.any() else None
+        self.position = np.arange(self.end) - padding[:, None]
+        lengths = np.maximum(self.position[:, self.length :] + 1, np.array(prompts)[:, None])
+        self.lengths: Int[Tensor, "rows time"] | None = torch.from_numpy(lengths).to(device)
+        self.is_new = self.position[:, self.length :] >= self.known[:, None]
         self._slots: dict[int | None, Slots] = {}
 
     def update(
@@ -244,9 +248,9 @@ class PagedPast:
         if window is not None:
             # A row with fewer new tokens than others has no use for what lies before its own window,
             # which may be gone: like padding, it stands for a token that is there.
-            lowest = (torch.tensor(self.known)[:, None] - window + 1).clamp(min=0)
-            position = torch.where(position < lowest, -1, position)
-            first = lowest[:, 0] // size
+            lowest = np.maximum(self.known - window + 1, 0)
+            position = np.where(position < lowest[:, None], -1, position)
+            first = lowest // size
             tables = [
                 [self.cache.page(b) if i >= start else 0 for i, b in enumerate(blocks)]
                 for start, blocks in zip(first.tolist(), tables, strict=True)
@@ -260,15 +264,22 @@ class Slots:
 
     def __init__(
         self,
-        slots: Int[Tensor, "rows seen"],
-        is_new: Bool[Tensor, "rows time"],
+        seen: Int[np.ndarray, "rows seen"],
+        is_new: Bool[np.ndarray, "rows time"],
         device: torch.device,
     ):
-        self.room = int(slots.max()) + 1
-        self.written = slots[:, -is_new.shape[1] :][is_new].to(device)
-        self.slots, self.is_new = slots.to(device), is_new.to(device)
+        self.seen, self.is_new, self.device = seen, is_new, device
+        self.room = int(seen.max()) + 1
+        self.written = seen[:, -is_new.shape[1] :][is_new]
         # One text in one piece can be looked at where it lies.
-        self.is_one_piece = len(slots) == 1 and bool((slots.diff() == 1).all())
+        self.is_one_piece = len(seen) == 1 and bool((np.diff(seen) == 1).all())
+
+    @cached_property
+    def on_device(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Places that are seen, those that are written, and which tokens are new."""
+        parts = (self.seen.flatten(), self.written, self.is_new)
+        seen, written, is_new = (torch.from_numpy(part).to(self.device) for part in parts)
+        return seen, written, is_new
 
     def update(
         self,
@@ -276,14 +287,12 @@ class Slots:
         x: Shaped[Tensor, "rows heads time width"],
     ) -> Shaped[Tensor, "rows heads seen width"]:
         """Write what is new; returns what is looked at."""
-        rows, seen = self.slots.shape
         if self.is_one_piece:
             buffer[self.room - x.shape[2] : self.room] = x[0].transpose(0, 1)
-            return buffer[None, self.room - seen : self.room].transpose(1, 2)
-        buffer[self.written] = x.transpose(1, 2)[self.is_new]
-        return (
-            buffer.index_select(0, self.slots.flatten()).unflatten(0, (rows, seen)).transpose(1, 2)
-        )
+            return buffer[None, self.room - self.seen.shape[1] : self.room].transpose(1, 2)
+        seen, written, is_new = self.on_device
+        buffer[written] = x.transpose(1, 2)[is_new]
+        return buffer.index_select(0, seen).unflatten(0, self.seen.shape).transpose(1, 2)
 
 
 def _room_for(parts: Parts, slots: int) -> Parts:
@@ -292,11 +301,13 @@ def _room_for(parts: Parts, slots: int) -> Parts:
 
 
 def _slots(
-    tables: Sequence[Sequence[int]], position: Int[Tensor, "rows seen"], block_size: int
-) -> Int[Tensor, "rows seen"]:
+    tables: Sequence[Sequence[int]], position: Int[np.ndarray, "rows seen"], block_size: int
+) -> Int[np.ndarray, "rows seen"]:
     """Where in the buffers the token at each position of a text lies. Padding, which nothing looks at,
     has the place of the first token: elsewhere there may be no numbers at all."""
     most = max(map(len, tables))
-    table = torch.tensor([[*blocks, *[0] * (most - len(blocks))] for blocks in tables])
-    inside = torch.where(position < 0, position.clamp(min=0).amax(-1, keepdim=True), position)
-    return table.gather(1, inside // block_size) * block_size + inside % block_size
+    table = np.array([[*blocks, *[0] * (most - len(blocks))] for blocks in tables])
+    first = np.maximum(position, 0).max(-1, keepdims=True)
+    inside = np.where(position < 0, first, position)
+    blocks = np.take_along_axis(table, inside // block_size, axis=1)
+    return blocks * block_size + inside % block_size

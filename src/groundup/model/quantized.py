@@ -11,7 +11,7 @@ lie together in a row share scale and zero, a `Grid`:
 
 `quantize_step_by_step` is the definition; the modules hold the same numbers packed. Where gradients are
 wanted, and on other devices, they decode the matrix anew for each product. Inference on a CPU multiplies
-the codes themselves (`packed.py`), wherever that is faster.
+the codes themselves (`kernels.py` for few rows, `packed.py` for many), wherever that is faster.
 
 Read `Grid` and its functions, then the modules, then `quantize`.
 """
