@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +43,26 @@ class Bench:
     def train_base(self) -> str:
         """Train the base, if it is not there yet."""
         told = groundup("pretrain", "--data", *self.train, *BASE, "--out", self.run, "--resume")
-        score = self.evaluate(self.base)
-        low, high = score["bits_per_byte_interval"]
+        low, high = self.base_score["bits_per_byte_interval"]
         return (
-            f"base: {told['parameters']:,} parameters, {told['tokens']:,} tokens in {told['seconds']:.0f} s; "
-            f"{score['bits_per_byte']:.4f} [{low:.4f}, {high:.4f}] bits per byte of {score['bytes']:,} bytes"
+            f"base, {told['parameters']:,} parameters, {told['tokens']:,} tokens in {told['seconds']:.0f} s: "
+            f"{self.base_score['bits_per_byte']:.4f} [{low:.4f}, {high:.4f}] bits per byte of "
+            f"{self.base_score['bytes']:,.0f} bytes that were held out"
         )
 
-    def evaluate(self, *models: Path) -> dict[str, Any]:
-        return groundup("evaluate", *models, "--text", *self.held_out)
+    @cached_property
+    def base_score(self) -> dict[str, Any]:
+        return groundup("evaluate", self.base, "--text", *self.held_out)
 
-    def scores(self, *names: str) -> list[float]:
-        """Bits per byte of the base and of what was made of it."""
-        told = self.evaluate(self.base, *(self.folder / name for name in names))
-        return [figures["bits_per_byte"] for figures in told["models"].values()]
+    def score(self, name: str) -> float:
+        """Bits per byte of what was made of the base."""
+        return groundup("evaluate", self.folder / name, "--text", *self.held_out)["bits_per_byte"]
+
+    def against_base(self, score: float, most: float | None = None) -> str:
+        """A score, how far it is above the base's, and the goal for that."""
+        lost = score / self.base_score["bits_per_byte"] - 1
+        shown = f"{score:.4f} ({lost:+.3%})"
+        return shown if most is None else f"{shown}, goal {most:+.1%}{met(lost <= most)}"
 
     def compress(self, kind: str, name: str, *arguments: object) -> dict[str, Any]:
         return groundup("compress", kind, *arguments, "--out", self.folder / name)
@@ -74,17 +81,17 @@ def prune(bench: Bench) -> Iterator[str]:
     """Half of the weights, before and after recovery; and the base trained on for just as long."""
     recover = ("--recover", *bench.train)
     for pattern in ("magnitude", "2:4"):
-        bench.compress("prune", f"{pattern} pruned", bench.base, "--pattern", pattern)
-        told = bench.compress(
-            "prune", f"{pattern} recovered", bench.base, "--pattern", pattern, *recover
-        )
-        base, before, after = bench.scores(f"{pattern} pruned", f"{pattern} recovered")
+        way = (bench.base, "--pattern", pattern)
+        bench.compress("prune", f"{pattern} pruned", *way)
+        pruned = bench.against_base(bench.score(f"{pattern} pruned"))
+        told = bench.compress("prune", f"{pattern} recovered", *way, *recover)
+        recovered = bench.against_base(bench.score(f"{pattern} recovered"), MOST_LOST[pattern])
         yield (
-            f"{pattern}, {told['sparsity']:.0%} pruned: {against(base, before)}; recovered in "
-            f"{told['steps']} steps, {told['seconds']:.0f} s: {against(base, after, MOST_LOST[pattern])}"
+            f"{pattern}, {told['sparsity']:.0%} pruned: {pruned}; recovered, {told['steps']} steps in "
+            f"{told['seconds']:.0f} s: {recovered}"
         )
     bench.compress("prune", "trained on", bench.base, "--sparsity", 0, *recover)
-    yield f"nothing pruned, trained on in the same way: {against(*bench.scores('trained on'))}"
+    yield f"nothing pruned, trained on in the same way: {bench.against_base(bench.score('trained on'))}"
 
 
 def distill(bench: Bench) -> Iterator[str]:
@@ -99,40 +106,33 @@ def distill(bench: Bench) -> Iterator[str]:
     )  # fmt: skip
     alone = groundup(
         "pretrain", "--data", *bench.train, "--tokenizer", bench.run / "tokenizer", *NANO, LAYERS // 2,
-        *UNTIL_THE_MINUTES_ARE_OVER, "--train.minutes", bench.minutes + choosing / 60,
+        *UNTIL_THE_MINUTES_ARE_OVER, "--train.minutes", (choosing + taught["seconds"]) / 60,
         "--out", bench.folder / "alone",
     )  # fmt: skip
-    base, half, distilled, scratch = bench.scores("half", "distilled", "alone/pretrain/model")
-    yield f"{LAYERS // 2} of {LAYERS} layers, chosen in {choosing:.0f} s: {against(base, half)}"
+    yield (
+        f"{LAYERS // 2} of {LAYERS} layers, chosen in {choosing:.0f} s: "
+        f"{bench.against_base(bench.score('half'))}"
+    )
+    distilled, scratch = bench.score("distilled"), bench.score("alone/pretrain/model")
     for name, told, score in (("distilled", taught, distilled), ("from scratch", alone, scratch)):
         yield (
             f"{name}, {told['parameters']:,} parameters, {told['steps']} steps in {told['seconds']:.0f} s: "
-            f"{against(base, score)}"
+            f"{bench.against_base(score)}"
         )
     yield f"distilled / from scratch: {distilled / scratch:.3f}, goal below 1{met(distilled < scratch)}"
 
 
 def quantize(bench: Bench) -> Iterator[str]:
     """In 8 and 4 bits, rounded in both ways."""
-    told = {
-        f"int{bits} {method}": bench.compress(
-            "quantize", f"int{bits} {method}", bench.base, "--bits", bits, "--method", method,
-            "--calibration", *bench.train,
+    for bits, method in ((8, "absmax"), (8, "gptq"), (4, "absmax"), (4, "gptq")):
+        name = f"int{bits} {method}"
+        told = bench.compress(
+            "quantize", name, bench.base, "--bits", bits, "--method", method, "--calibration", *bench.train
+        )  # fmt: skip
+        yield (
+            f"{name}: {told['bytes_after'] / told['bytes_before']:.3f} of the bytes of float32; "
+            f"{bench.against_base(bench.score(name), MOST_LOST.get(name))}"
         )
-        for bits in (8, 4) for method in ("absmax", "gptq")
-    }  # fmt: skip
-    base, *scores = bench.scores(*told)
-    for (name, figures), score in zip(told.items(), scores, strict=True):
-        share = figures["bytes_after"] / figures["bytes_before"]
-        lost = against(base, score, MOST_LOST.get(name))
-        yield f"{name}: {share:.3f} of the bytes of float32; {lost}"
-
-
-def against(base: float, score: float, goal: float | None = None) -> str:
-    """Bits per byte, and how far they are above the base's."""
-    lost = score / base - 1
-    shown = f"{score:.4f} ({lost:+.2%})"
-    return shown if goal is None else f"{shown}, goal {goal:+.1%}{met(lost <= goal)}"
 
 
 def met(reached: bool) -> str:
