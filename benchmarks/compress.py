@@ -88,9 +88,9 @@ def prune(bench: Bench) -> Iterator[str]:
         way = (bench.base, "--pattern", pattern)
         bench.compress("prune", f"{pattern} pruned", *way)
         told = bench.compress("prune", f"{pattern} recovered", *way, *recover)
-        recovered = bench.score(f"{pattern} recovered")
+        pruned, recovered = (bench.score(f"{pattern} {state}") for state in ("pruned", "recovered"))
         yield (
-            f"{pattern}, {told['sparsity']:.0%} pruned: {bench.against_base(bench.score(f'{pattern} pruned'))}; "
+            f"{pattern}, {told['sparsity']:.0%} pruned: {bench.against_base(pruned)}; "
             f"recovered, {told['steps']} steps in {told['seconds']:.0f} s: "
             f"{bench.against_base(recovered, MOST_LOST[pattern])}; "
             f"{recovered / trained_on - 1:+.3%} against what was trained on"
