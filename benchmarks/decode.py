@@ -2,8 +2,8 @@
 prompt of 16 tokens, of the reading of 512 tokens, and of 16 texts at once.
 
 Whole (float32), in 16 bits (`--dtype float16`; llama.cpp: f16), 8 bits (q8_0) and 4 bits (q4_0). The sides
-take turns; the median of
-three rounds counts.
+take turns, each in a process of its own, as a server of llama.cpp takes time even where nobody asks it
+anything; the median of three rounds counts.
 
 python benchmarks/decode.py [smollm2 | gpt2] [--rounds 3]
 """
@@ -15,9 +15,12 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -39,9 +42,12 @@ def main() -> None:
     parser.add_argument("model", nargs="?", choices=["smollm2", "gpt2"], default="smollm2")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
-        sides = measures(whole_model(options.model, Path(folder)), Path(folder), servers)
-        rounds = [{name: side() for name, side in sides.items()} for _ in range(options.rounds)]
+    with tempfile.TemporaryDirectory() as folder:
+        sides = measures(whole_model(options.model, Path(folder)), Path(folder))
+        rounds = [
+            {name: in_its_own_process(side) for name, side in sides.items()}
+            for _ in range(options.rounds)
+        ]
     show(options.model, {
         name: {what: median(each[name][what] for each in rounds) for what in rounds[0][name]}
         for name in sides
@@ -57,27 +63,25 @@ def whole_model(name: str, folder: Path) -> Path:
     return folder / "gpt2"
 
 
-def measures(whole: Path, folder: Path, servers: contextlib.ExitStack) -> dict[str, Measure]:
+def measures(whole: Path, folder: Path) -> dict[str, Measure]:
     """Each side by name, ready to be measured."""
     for bits in (8, 4):
         groundup("compress", "quantize", whole, "--bits", bits, "--out", folder / f"int{bits}")
-    float32 = load_model(whole)
-    sides: dict[str, Measure] = {"groundup float32": lambda: measure_ours(float32)}
-    ours = {
-        "float16": halve(load_model(whole)),
-        "int8": load_model(folder / "int8"),
-        "int4": load_model(folder / "int4"),
-    }
-    for name, model in ours.items():
-        sides[f"groundup {name}"] = lambda model=model: measure_ours(model)
+    sides: dict[str, Measure] = {"groundup float32": partial(measure_ours, whole)}
+    ours = {"float16": whole, "int8": folder / "int8", "int4": folder / "int4"}
+    for name, path in ours.items():
+        sides[f"groundup {name}"] = partial(measure_ours, path, half=name == "float16")
         gguf = folder / f"{name}.gguf"
         groundup("convert", whole, "--to", "gguf", "--quantize", GGUF[name], "--out", gguf)
-        alone = servers.enter_context(llama_server(gguf, slots=1))
-        many = servers.enter_context(llama_server(gguf, slots=BATCH))
-        sides[f"llama.cpp {GGUF[name]}"] = lambda alone=alone, many=many: measure_llama(alone, many)
-    theirs = transformers_model(whole, folder)
-    sides["transformers"] = lambda: measure_transformers(theirs)
+        sides[f"llama.cpp {GGUF[name]}"] = partial(measure_llama, gguf)
+    groundup("convert", whole, "--to", "huggingface", "--out", folder / "theirs")
+    sides["transformers"] = partial(measure_transformers, folder / "theirs")
     return sides
+
+
+def in_its_own_process(side: Measure) -> dict[str, float]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(side).result()
 
 
 def prompt(length: int, seed: int = 0) -> list[int]:
@@ -86,7 +90,8 @@ def prompt(length: int, seed: int = 0) -> list[int]:
     ).tolist()
 
 
-def measure_ours(model: GPT) -> dict[str, float]:
+def measure_ours(path: Path, half: bool = False) -> dict[str, float]:
+    model = halve(load_model(path)) if half else load_model(path)
     greedy = SamplingConfig(temperature=0, max_new_tokens=NEW)
     tokens = Engine(model, max_batch=1).stream(prompt(PROMPT), greedy)
     next(tokens)
@@ -131,24 +136,21 @@ def ask(address: str, ids: list[int], new: int) -> dict:
         return json.load(answer)["timings"]
 
 
-def measure_llama(alone: str, many: str) -> dict[str, float]:
-    one = ask(alone, prompt(PROMPT), NEW)["predicted_per_second"]
-    reading = ask(alone, prompt(LONG), 1)["prompt_per_second"]
-    with ThreadPoolExecutor(BATCH) as pool:
+def measure_llama(path: Path) -> dict[str, float]:
+    with llama_server(path, slots=1) as alone:
+        one = ask(alone, prompt(PROMPT), NEW)["predicted_per_second"]
+        reading = ask(alone, prompt(LONG), 1)["prompt_per_second"]
+    with llama_server(path, slots=BATCH) as many, ThreadPoolExecutor(BATCH) as pool:
         began = time.perf_counter()
         answers = pool.map(lambda seed: ask(many, prompt(PROMPT, seed), NEW), range(BATCH))
         said = sum(answer["predicted_n"] for answer in answers)
     return {"alone": one, "reading": reading, "batch": said / (time.perf_counter() - began)}
 
 
-def transformers_model(whole: Path, folder: Path) -> torch.nn.Module:
+def measure_transformers(path: Path) -> dict[str, float]:
     import transformers
 
-    groundup("convert", whole, "--to", "huggingface", "--out", folder / "theirs")
-    return transformers.AutoModelForCausalLM.from_pretrained(folder / "theirs").eval()
-
-
-def measure_transformers(model) -> dict[str, float]:
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(path).eval()
     ids, long = torch.tensor([prompt(PROMPT)]), torch.tensor([prompt(LONG)])
     settings = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     seconds = []

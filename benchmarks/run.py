@@ -35,6 +35,7 @@ COMMANDS = (
     ["spam.py"],
     ["spam.py", "--recipe", "reviews-zh", "--no-lora", "--seeds", "3"],
     ["law.py"],
+    ["compress.py"],
     ["decode.py"],
     ["decode.py", "gpt2"],
     ["batching.py"],
