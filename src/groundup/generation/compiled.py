@@ -66,7 +66,7 @@ class NotCompiledError(Exception):
 def compiled(model: GPT) -> "Compiled | None":
     """The model with loops for a few tokens; None where it has parts that they do not know."""
     try:
-        return Compiled(model) if model.device.type == "cpu" else None
+        return Compiled(model)
     except NotCompiledError:
         return None
 
@@ -74,7 +74,8 @@ def compiled(model: GPT) -> "Compiled | None":
 class Compiled:
     """A model whose few new tokens go through the loops. For many it is the model itself.
 
-    The loops read the model's own numbers: what is trained in place holds for them too."""
+    The loops read the model's own numbers, so that what is trained in place holds for them too. Only of
+    matrices in 4 bits and of norms around one they have copies."""
 
     def __init__(self, model: GPT):
         """Raises `NotCompiledError`."""
@@ -128,9 +129,8 @@ def tokens_of(past: PagedPast, places: Places, window: int | None, rotate: nn.Mo
     """Where the new tokens of a pass stand, for layers with this window and rotation."""
     slots, new = past.slots(window), past.is_new
     seen = slots.seen
-    rows, at = map(
-        np.ascontiguousarray, new.nonzero()
-    )  # one layout, so that loops are compiled once
+    # In one layout whatever their number is, so that the loops are compiled once.
+    rows, at = map(np.ascontiguousarray, new.nonzero())
     end = seen.shape[1] - past.time + at + 1
     count = past.position[:, past.length :][new] + 1
     first = end - (count if window is None else np.minimum(count, window))

@@ -18,7 +18,8 @@ NOTICE = "Compiling the model's loops for this processor: up to half a minute, o
 
 def fast_form(model: GPT) -> "GPT | Compiled":
     """The model itself, or, where it is worth while, with compiled steps of few tokens."""
-    if sum(part.numel() for part in (*model.parameters(), *model.buffers())) < WORTH_COMPILING:
+    size = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
+    if model.device.type != "cpu" or size < WORTH_COMPILING:
         return model
     notice = Timer(2, logging.getLogger(__name__).warning, [NOTICE])
     notice.daemon = True
