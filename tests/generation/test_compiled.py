@@ -103,13 +103,8 @@ def states(network: GPT | Compiled, texts: list[list[int]], steps: list[list[int
 def test_a_few_tokens_of_several_texts_give_the_states_of_the_modules(parts: str, bits, always):
     model = bits(small(**BUILT[parts]))
     texts = torch.randint(0, 50, (3, 21)).tolist()
-    steps = [
-        [4, 9, 1],
-        [1, 1, 1],
-        [2, 1, 5],
-        [1, 1, 1],
-        [3, 3, 1],
-    ]  # as prompts, tokens and guesses come
+    # As prompts, tokens and guesses come.
+    steps = [[4, 9, 1], [1, 1, 1], [2, 1, 5], [1, 1, 1], [3, 3, 1]]
     network = compiled(model)
     assert network is not None
     made, expected = (states(each, texts, steps, model) for each in (network, model))
@@ -163,10 +158,8 @@ def test_a_cache_in_8_bits_holds_the_same_codes(parts: str, always):
 
 def test_what_is_trained_in_place_holds_for_the_loops(always):
     model = small()
-    engine, request = (
-        Engine(model),
-        Request([1, 2], SamplingConfig(temperature=0, max_new_tokens=9)),
-    )
+    request = Request([1, 2], SamplingConfig(temperature=0, max_new_tokens=9))
+    engine = Engine(model)
     before = [step.token for step in engine.answer(request)]
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,5 +1,9 @@
 """The compiled loops for few rows: each against its definition, to the last bits of float32."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +86,36 @@ def test_any_number_of_threads_gives_the_same_bits(kind: str):
     finally:
         torch.set_num_threads(before)
     assert (made[0] == made[1]).all() and (made[0] == made[2]).all()
+
+
+NOBODY = """
+import os
+import numpy as np, torch, numba
+import groundup.model.quantized
+
+# Once before, so that all of Python is there which its new user may not be allowed to read.
+numba.set_num_threads(1)
+numba.njit(parallel=True)(lambda x: x + 1)(np.ones(3))
+os.setuid(65534)
+from groundup.model.kernels import Rows, product
+
+print(product(Rows(np.ones((3, 2), np.float32), np.ones(3, np.float32)), np.ones((1, 2), np.float32)))
+"""
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="for root only")
+def test_where_nothing_can_be_kept_on_disk_it_is_compiled_each_time(tmp_path):
+    """As in a container, or a service of systemd, where the user may write nowhere."""
+    nowhere = {
+        "HOME": str(tmp_path / "none"),
+        "XDG_CACHE_HOME": str(tmp_path / "none"),
+        "NUMBA_CACHE_DIR": "",
+    }
+    told = subprocess.run(
+        [sys.executable, "-c", NOBODY],
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert told.stdout.strip() == "[[2. 2. 2.]]", told.stderr

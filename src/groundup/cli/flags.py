@@ -24,7 +24,7 @@ def typed(flag: str) -> Callable[[str], Typed]:
 
 # Those of `groundup.generation.config.EngineConfig`, for the commands that set up an engine.
 ENGINE = {
-    "--dtype": "float16: half the memory and about twice the speed, with rounded numbers (float32)",
+    "--dtype": "float16: half the memory and nearly twice the speed, with rounded numbers (float32)",
     "--draft": "a smaller model that guesses ahead, or prompt-lookup: faster, the same text",
     "--draft-tokens": "so many guesses at a time (4)",
     "--kv-cache-dtype": "int8: the cache takes a quarter of the memory (auto: as the model is)",

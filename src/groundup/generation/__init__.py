@@ -4,6 +4,6 @@ Read in this order: `engine.py` (token ids → token ids), `sampling.py` (how a 
 `paged.py` (what the model remembers of many texts, and why that is fast), `scheduler.py` (who is next),
 `text.py` (prompts and answers as text, stop strings, streaming). Then what may be added:
 `speculative.py` (guessing ahead), `schema.py` (answers of a given form), `beams.py` (the likeliest text);
-`setup.py` makes an engine of a user's settings.
+`setup.py` makes an engine of a user's settings, `compiled.py` the fast form of a model's steps on a CPU.
 The command line, the chat, evaluation, samples during training and the server all come through here.
 """

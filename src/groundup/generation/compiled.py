@@ -51,10 +51,8 @@ from groundup.model.linear import Linear
 from groundup.model.loss import softcap
 from groundup.model.places import Places
 from groundup.model.positions import Rotary
-from groundup.model.quantized import Int4Linear, Int8Linear
+from groundup.model.quantized import FEW_ROWS, Int4Linear, Int8Linear
 
-FEW_TOKENS = 32
-"""For more, PyTorch's products are faster."""
 BENDS = {F.relu: RELU, relu2: RELU2, gelu: GELU, F.silu: SILU}
 EMPTY, NO_SCALES = np.empty(0, np.float32), np.empty((0, 0, 0), np.float32)
 
@@ -94,10 +92,10 @@ class Compiled:
 
     def hidden(self, ids: Tensor, past: PagedPast, padding: Tensor | None = None) -> Tensor:
         """`GPT.hidden`, with zeros at padding."""
-        if past.is_new.sum() > FEW_TOKENS:
+        if past.is_new.sum() > FEW_ROWS:
             return self.model.hidden(ids, past, padding)
         places, new = Places(ids, past, padding), past.is_new
-        x = self.model.position(self.model.embedding(ids) * self.model.embedding_scale, places)
+        x = self.model.embedded(ids, places)
         stream = x.numpy()[new]
         tokens = {kind: tokens_of(past, places, *kind) for kind in set(self.kinds)}
         like = past.cache.store(self.like)
@@ -113,7 +111,7 @@ class Compiled:
 
     def head(self, hidden: Tensor) -> Tensor:
         """`GPT.head`, for rows of states."""
-        if len(hidden) > FEW_TOKENS:
+        if len(hidden) > FEW_ROWS:
             return self.model.head(hidden)
         logits = torch.from_numpy(product(self.matrix, hidden.numpy()))
         return softcap(logits, self.model.config.logit_softcap)

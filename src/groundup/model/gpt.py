@@ -87,11 +87,17 @@ class GPT(nn.Module):
         generation, which wants the last position's only. `segments` tells several texts in a row
         apart: a number for each, which no neighbour has, and −1 for padding after them."""
         places = Places(ids, past, padding, segments)
-        x = self.embedding(ids) * self.embedding_scale
-        x = self.dropout(self.position(x, places))
+        x = self.embedded(ids, places)
         for block in self.blocks:
             x = block(x, places)
         return self.final_norm(x)
+
+    def embedded(
+        self, ids: Int[Tensor, "batch time"], places: Places
+    ) -> Float[Tensor, "batch time d_model"]:
+        """What the first block reads."""
+        x = self.embedding(ids) * self.embedding_scale
+        return self.dropout(self.position(x, places))
 
     def auxiliary_loss(self) -> Float[Tensor, ""] | float:
         """What the last pass adds to the loss beside its predictions: the balance of the experts."""

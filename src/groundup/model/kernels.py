@@ -16,6 +16,7 @@ on disk when the file has changed that it comes from, whatever it calls.
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ IN_ORDER = {"contract"}
 TILE = 16
 """So many outputs of a matrix in 4 bits lie side by side: as many as a processor works on at once."""
 GROUP = 64
-"""Numbers of a row in 4 bits that share a scale."""
+"""Numbers of a row in 4 bits that share a scale (`groundup.model.quantized.GROUPS`)."""
 TINY = np.finfo(np.float32).tiny
 RELU, RELU2, GELU, SILU = range(4)
 LOCK = Lock()
@@ -50,9 +51,10 @@ def loop(fastmath: set[str] | None = None, parallel: bool = False) -> Callable[[
     """To be compiled when it is first called. (Itself, and not what checks its types in the tests.)"""
 
     def decorate(function: Callable) -> Any:
-        return njit(
-            inspect.unwrap(function), fastmath=fastmath or False, parallel=parallel, cache=True
-        )
+        made: Any = njit(inspect.unwrap(function), fastmath=fastmath or False, parallel=parallel)
+        with suppress(RuntimeError):  # where nothing can be kept on disk, it is compiled each time
+            made.enable_caching()
+        return made
 
     return decorate
 
