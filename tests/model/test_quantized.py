@@ -11,7 +11,7 @@ from groundup.errors import InputError
 from groundup.model.gpt import GPT
 from groundup.model.linear import Linear
 from groundup.model.lora import LoraConfig, adapter_parameters, add_lora
-from groundup.model.packed import int8_product, multiplies_exactly
+from groundup.model.packed import int8_product, multiplies_fast
 from groundup.model.presets import preset
 from groundup.model.quantized import (
     FEW_ROWS,
@@ -176,7 +176,7 @@ def noted(ok: bool, kernel: str) -> None:
 def test_the_product_in_whole_numbers_is_off_by_no_more_than_it_says(
     rows: int, width: int, out: int, size: float, seed: int
 ):
-    noted(multiplies_exactly(), "exact product of whole numbers")
+    noted(multiplies_fast(), "fast product of whole numbers")
     torch.manual_seed(seed)
     layer = rounded(layer_of(torch.randn(out, width)), 8)
     x = torch.randn(rows, width) * size
@@ -206,7 +206,7 @@ def test_a_product_with_few_rows_is_the_definition(bits: int, width: int, bias: 
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_product_without_gradients_decodes_nothing(bits: int, monkeypatch):
-    noted(multiplies_exactly(), "exact product of whole numbers")
+    noted(multiplies_fast(), "fast product of whole numbers")
     layer = rounded(Linear(64, 32), bits)
 
     def refuse(_: object) -> None:

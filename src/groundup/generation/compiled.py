@@ -17,6 +17,7 @@ from groundup.model.attention import Attention, NoGate
 from groundup.model.gpt import GPT, Head, PreNormBlock, SoftcappedHead
 from groundup.model.kernels import (
     GELU,
+    LANES,
     LOCK,
     RELU,
     RELU2,
@@ -168,6 +169,7 @@ def heads_of(part: Any) -> Heads:
         and type(part.gate) is NoGate
         and type(part.short_conv) is NoConvolution
         and part.softcap is None
+        and part.head_dim % LANES == 0
     )
     if not is_plain:
         raise NotCompiledError
@@ -207,7 +209,7 @@ def matrix_of(layer: Any) -> Matrix:
     if type(layer) is Int8Linear:
         return layer.rows
     if type(layer) is Int4Linear:
-        return layer.tiles
+        return layer.nibbles
     if type(layer) not in (Linear, Head, SoftcappedHead):
         raise NotCompiledError
     weight, ones = layer.weight.detach(), np.ones(layer.out_features, np.float32)

@@ -9,8 +9,9 @@ Matrices are read as they are stored, in 32, 16, 8 or 4 bits, and widened in the
 nothing wide goes back to memory. A row of x gives the same numbers alone and among others, as its sums are
 formed in the same order.
 
-Read `product_of_rows`, then `block_step`. All loops are in this one file, as numba compiles anew what it kept
-on disk when the file has changed that it comes from, whatever it calls.
+Read `compiled_product` and `one_row`, then `block_step`. All loops are in this one
+file, as numba compiles anew what it kept on disk when the file has changed that it comes from, whatever it
+calls.
 """
 
 import inspect
@@ -29,20 +30,30 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(torch.get_num_threads()))
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import numba
+from llvmlite import binding, ir
 from numba import njit, prange, types
-from numba.extending import overload
+from numba.core import cgutils
+from numba.core.datamodel.models import PrimitiveModel
+from numba.extending import intrinsic, overload, register_model
 
 SUMS = {"reassoc", "contract", "nsz"}
 """What the compiler may do to a sum: form it in an order that suits the processor, and round a product and
 its sum once."""
-IN_ORDER = {"contract"}
-"""The latter only."""
-TILE = 16
-"""So many outputs of a matrix in 4 bits lie side by side: as many as a processor works on at once."""
+LANES = 8
+"""So many numbers are worked on at once."""
 GROUP = 64
-"""Numbers of a row in 4 bits that share a scale (`groundup.model.quantized.GROUPS`)."""
+"""Numbers of a row in 4 bits that share a scale (`groundup.model.quantized.GROUPS`); all sums are formed group
+by group."""
+ROWS = 4
+"""So many rows of x are multiplied at once with what was read of a matrix, where there are more than one."""
+OUTPUTS = 32
+"""Those of a product that are one thread's work at a time."""
 TINY = np.finfo(np.float32).tiny
 RELU, RELU2, GELU, SILU = range(4)
+READS_HALF = (
+    binding.get_host_cpu_features().get("f16c", False) or "x86" not in binding.get_process_triple()
+)
+"""Whether the processor widens numbers in half precision by itself."""
 LOCK = Lock()
 """To be held by who calls a loop: numba's threads serve one caller at a time."""
 
@@ -70,17 +81,16 @@ class Rows(NamedTuple):
     scales: np.ndarray
 
 
-class Tiles(NamedTuple):
-    """A matrix in 4 bits as `tiles` arranges it: words (tiles, groups · 8, 16) of eight codes each, one word
-    for each of 16 outputs; scales and shifts (tiles, groups, 16)."""
+class Nibbles(NamedTuple):
+    """A matrix in 4 bits: codes (out, groups · 32), two in a byte, the first in the lower bits; scales and
+    shifts (out, groups). A code stands for code · scale − shift."""
 
-    words: np.ndarray
+    codes: np.ndarray
     scales: np.ndarray
     shifts: np.ndarray
-    out_features: int
 
 
-Matrix = Rows | Tiles
+Matrix = Rows | Nibbles
 
 
 class Product(NamedTuple):
@@ -158,6 +168,131 @@ class Tokens(NamedTuple):
     seen: np.ndarray
 
 
+# Eight numbers at once
+
+
+class Lanes(types.Type):
+    """Eight numbers in single precision, which a loop keeps in the processor's registers."""
+
+
+EIGHT = Lanes("eight numbers")
+INT32, FLOATS = ir.IntType(32), ir.VectorType(ir.FloatType(), LANES)
+
+
+@register_model(Lanes)
+class LanesModel(PrimitiveModel):
+    """What they are to the compiler."""
+
+    def __init__(self, manager: Any, kind: Any):
+        super().__init__(manager, kind, FLOATS)
+
+
+def vector_of(kind: ir.Type, numbers: Any) -> ir.Constant:
+    return ir.Constant(ir.VectorType(kind, len(numbers)), list(numbers))
+
+
+def place(context: Any, builder: Any, kind: Any, array: Any, at: Any, of: ir.Type) -> Any:
+    """The address of an element of an array, as one of a vector."""
+    made = context.make_array(kind)(context, builder, array)
+    address = cgutils.get_item_pointer(context, builder, kind, made, at)
+    return builder.bitcast(address, ir.VectorType(of, LANES).as_pointer())
+
+
+@intrinsic
+def zeros(typing):
+    return EIGHT(), lambda context, builder, signature, given: ir.Constant(FLOATS, None)
+
+
+@intrinsic
+def all_of(typing, number):
+    """Eight times the same number."""
+
+    def make(context, builder, signature, given):
+        return spread(builder, given[0])
+
+    return EIGHT(types.float32), make
+
+
+@intrinsic
+def add_product(typing, total, a, b):
+    """total + a · b, rounded once where the processor can."""
+
+    def make(context, builder, signature, given):
+        made = builder.fmul(given[1], given[2], flags=("contract",))
+        return builder.fadd(given[0], made, flags=("contract",))
+
+    return EIGHT(EIGHT, EIGHT, EIGHT), make
+
+
+@intrinsic
+def sum_of(typing, eight):
+    """Half is added to half, until one is left."""
+
+    def make(context, builder, signature, given):
+        (total,), count = given, LANES
+        while count > 1:
+            count //= 2
+            low, high = vector_of(INT32, range(count)), vector_of(INT32, range(count, 2 * count))
+            total = builder.fadd(
+                builder.shuffle_vector(total, total, low),
+                builder.shuffle_vector(total, total, high),
+            )
+        return builder.extract_element(total, INT32(0))
+
+    return types.float32(EIGHT), make
+
+
+@intrinsic
+def load(typing, array, row, i):
+    """Eight numbers of a row from the i-th on: in single precision, in half (uint16), or whole (int8)."""
+    kinds = {types.float32: ir.FloatType(), types.uint16: ir.HalfType(), types.int8: ir.IntType(8)}
+
+    def make(context, builder, signature, given):
+        of = kinds[array.dtype]
+        made = builder.load(place(context, builder, array, given[0], given[1:], of), align=1)
+        if array.dtype == types.int8:
+            return builder.sitofp(builder.sext(made, ir.VectorType(INT32, LANES)), FLOATS)
+        return made if array.dtype == types.float32 else builder.fpext(made, FLOATS)
+
+    return EIGHT(array, types.intp, types.intp), make
+
+
+@intrinsic
+def store(typing, array, row, i, eight):
+    def make(context, builder, signature, given):
+        to = place(context, builder, array, given[0], given[1:3], ir.FloatType())
+        builder.store(given[3], to, align=1)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.intp, EIGHT), make
+
+
+@intrinsic
+def nibbles(typing, codes, row, group, k):
+    """Eight codes of a group: the k-th in each of its eight words of 32 bits, where it lies, so 16ᵏ times as
+    large; but for the last, which would be taken for a sign. (`arranged` evens that out.)"""
+
+    def make(context, builder, signature, given):
+        array, row, group, k = given
+        at = builder.mul(group, group.type(GROUP // 2))
+        words = builder.load(place(context, builder, codes, array, [row, at], INT32), align=1)
+        k = builder.trunc(k, INT32)
+        last = builder.icmp_signed("==", k, INT32(LANES - 1))
+        down = builder.select(last, INT32(28), INT32(0))
+        mask = builder.select(last, INT32(15), builder.shl(INT32(15), builder.mul(k, INT32(4))))
+        kept = builder.and_(builder.lshr(words, spread(builder, down)), spread(builder, mask))
+        return builder.sitofp(kept, FLOATS)
+
+    return EIGHT(codes, types.intp, types.intp, types.intp), make
+
+
+def spread(builder: Any, number: Any) -> Any:
+    """A vector of eight times the same number."""
+    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    first = builder.insert_element(undefined, number, INT32(0))
+    return builder.shuffle_vector(first, first, vector_of(INT32, [0] * LANES))
+
+
 # Products
 
 
@@ -165,14 +300,7 @@ def product(matrix: Matrix, x: np.ndarray) -> np.ndarray:
     """x · Wᵀ for x (rows, in) in single precision."""
     with LOCK:
         use_threads()
-        return KERNELS[type(matrix)](matrix, x)
-
-
-@overload(product)
-def _product(matrix, x):
-    """The same where it is called by a loop."""
-    kernel = KERNELS[matrix.instance_class]
-    return lambda matrix, x: kernel(matrix, x)
+        return compiled_product(matrix, x)
 
 
 def use_threads() -> None:
@@ -181,140 +309,257 @@ def use_threads() -> None:
     numba.set_num_threads(min(torch.get_num_threads(), int(os.environ["NUMBA_NUM_THREADS"])))
 
 
-@loop(SUMS, parallel=True)
-def product_of_rows(matrix, x):
-    out = np.empty((len(x), len(matrix.numbers)), np.float32)
-    for o in prange(len(matrix.numbers)):
-        for r in range(len(x)):
-            out[r, o] = dot(matrix.numbers[o], x[r]) * matrix.scales[o]
+@loop(parallel=True)
+def compiled_product(matrix, x):
+    x, sums = arranged(matrix, x)
+    out = room(matrix, x)
+    for job in prange(jobs(matrix)):
+        outputs(out, matrix, job, x, sums)
     return out
 
 
-@loop(SUMS)
-def dot(row, x):
-    total = np.float32(0)
-    for i in range(len(x)):
-        total += wide(row[i]) * x[i]
-    return total
+@loop(parallel=True)
+def two_products(a, b, x):
+    """At once, as threads cost time to start."""
+    x, sums = arranged(a, x)
+    of_a, of_b, first = room(a, x), room(b, x), jobs(a)
+    for job in prange(first + jobs(b)):
+        if job < first:
+            outputs(of_a, a, job, x, sums)
+        else:
+            outputs(of_b, b, job - first, x, sums)
+    return of_a, of_b
 
 
-def wide(number):
-    """Stands for what a number of a matrix is in single precision."""
-    raise NotImplementedError
-
-
-@overload(wide)
-def _wide(number):
-    if number == types.uint16:
-        return lambda number: from_half(number)
-    return lambda number: np.float32(number)
-
-
-@loop(SUMS)
-def from_half(bits):
-    """A number in half precision: sign, exponent and fraction go to their places, and a multiplication takes
-    the exponent from one bias to the other, which is right for the smallest numbers as well."""
-    size, sign = np.uint32(bits) & np.uint32(0x7FFF), np.uint32(bits) & np.uint32(0x8000)
-    moved = np.uint32(size << np.uint32(13) | sign << np.uint32(16))
-    return moved.view(np.float32) * np.float32(2.0**112)
-
-
-@loop(IN_ORDER, parallel=True)
-def product_of_tiles(matrix, x):
-    rows, (tiles, groups) = len(x), matrix.scales.shape[:2]
-    x, sums = in_whole_groups(x, groups), sums_of_groups(x, groups)
-    out = np.zeros((rows, tiles * TILE), np.float32)
-    for t in prange(tiles):
-        for r in range(rows):
-            add_tile(matrix.words[t], matrix.scales[t], matrix.shifts[t], x[r], sums[r],
-                     out[r, t * TILE : (t + 1) * TILE])  # fmt: skip
-    return out[:, : matrix.out_features].copy()
+@loop(parallel=True)
+def three_products(a, b, c, x):
+    x, sums = arranged(a, x)
+    of_a, of_b, of_c = room(a, x), room(b, x), room(c, x)
+    first, second = jobs(a), jobs(a) + jobs(b)
+    for job in prange(second + jobs(c)):
+        if job < first:
+            outputs(of_a, a, job, x, sums)
+        elif job < second:
+            outputs(of_b, b, job - first, x, sums)
+        else:
+            outputs(of_c, c, job - second, x, sums)
+    return of_a, of_b, of_c
 
 
 @loop()
-def in_whole_groups(x, groups):
-    whole = np.zeros((len(x), groups * GROUP), np.float32)
-    for r in range(len(x)):
-        for i in range(x.shape[1]):
-            whole[r, i] = x[r, i]
-    return whole
+def room(matrix, x):
+    return np.empty((len(x), len(matrix[0])), np.float32)
 
 
-@loop(SUMS)
-def sums_of_groups(x, groups):
-    sums = np.empty((len(x), groups), np.float32)
-    for r in range(len(x)):
-        for g in range(groups):
-            sums[r, g] = total_of(x[r, GROUP * g : GROUP * g + GROUP])
-    return sums
+@loop()
+def jobs(matrix):
+    return (len(matrix[0]) + OUTPUTS - 1) // OUTPUTS
 
 
-@loop(SUMS)
-def total_of(x):
-    total = np.float32(0)
-    for i in range(len(x)):
-        total += x[i]
-    return total
+@loop()
+def outputs(out, matrix, job, x, sums):
+    """Those of one job."""
+    first, end = OUTPUTS * job, min(OUTPUTS * (job + 1), out.shape[1])
+    if len(x) == 1 and whole_groups(matrix) == sums.shape[1]:
+        one_row(out, matrix, first, end, x, sums)
+    else:
+        some_rows(out, matrix, first, end, x, sums)
 
 
-@loop(IN_ORDER)
-def add_tile(words, scales, shifts, x, sums, out):
-    """Add the products of 16 rows of a matrix, side by side. The words of a group are written out, so that
-    the compiler keeps its sum in registers."""
-    for g in range(len(scales)):
-        i, j = 8 * g, GROUP * g
-        for a in range(TILE):
-            total = (
-                ((eight(words[i, a], x, j) + eight(words[i + 1, a], x, j + 8))
-                 + (eight(words[i + 2, a], x, j + 16) + eight(words[i + 3, a], x, j + 24)))
-                + ((eight(words[i + 4, a], x, j + 32) + eight(words[i + 5, a], x, j + 40))
-                   + (eight(words[i + 6, a], x, j + 48) + eight(words[i + 7, a], x, j + 56)))
-            )  # fmt: skip
-            out[a] += scales[g, a] * total - shifts[g, a] * sums[g]
+@loop()
+def one_row(out, matrix, first, end, x, sums):
+    """These outputs for the only row of x."""
+    for o in range(first, end):
+        total = zeros()
+        for g in range(sums.shape[1]):
+            part = zeros()
+            for k in range(GROUP // LANES):
+                part = add_product(
+                    part, eight_of(matrix, o, g, k), load(x, 0, GROUP * g + LANES * k)
+                )
+            total = add_product(total, part, all_of(scale_of_group(matrix, o, g)))
+        out[0, o] = finished(matrix, o, sum_of(total), sums, 0)
 
 
-@loop(IN_ORDER)
-def eight(word, x, i):
-    """Σ (1 + code / 16) · x of the eight codes in a word."""
+@loop()
+def some_rows(out, matrix, first, end, x, sums):
+    """These outputs for all rows: two rows of the matrix, widened, times four rows of x, each sum formed as in
+    `one_row`."""
+    wide, last = np.zeros((2, x.shape[1]), np.float32), len(x) - 1
+    for o in range(first, end, 2):
+        other = min(o + 1, end - 1)
+        widen(wide, 0, matrix, o)
+        widen(wide, 1, matrix, other)
+        for r in range(0, len(x), ROWS):
+            rows = r, min(r + 1, last), min(r + 2, last), min(r + 3, last)
+            these = those = zeros(), zeros(), zeros(), zeros()
+            for g in range(sums.shape[1]):
+                a = b = zeros(), zeros(), zeros(), zeros()
+                for i in range(GROUP * g, GROUP * (g + 1), LANES):
+                    a = add_products(a, load(wide, 0, i), x, rows, i)
+                    b = add_products(b, load(wide, 1, i), x, rows, i)
+                these = add_scaled(these, a, scale_of_group(matrix, o, g))
+                those = add_scaled(those, b, scale_of_group(matrix, other, g))
+            for row, this, that in (
+                (rows[0], these[0], those[0]), (rows[1], these[1], those[1]),
+                (rows[2], these[2], those[2]), (rows[3], these[3], those[3]),
+            ):  # fmt: skip
+                out[row, o] = finished(matrix, o, sum_of(this), sums, row)
+                out[row, other] = finished(matrix, other, sum_of(that), sums, row)
+
+
+@loop()
+def add_products(totals, eight, x, rows, i):
+    a, b, c, d = totals
     return (
-        fraction(word, 0) * x[i] + fraction(word, 1) * x[i + 1]
-        + fraction(word, 2) * x[i + 2] + fraction(word, 3) * x[i + 3]
-        + fraction(word, 4) * x[i + 4] + fraction(word, 5) * x[i + 5]
-        + fraction(word, 6) * x[i + 6] + fraction(word, 7) * x[i + 7]
+        add_product(a, eight, load(x, rows[0], i)), add_product(b, eight, load(x, rows[1], i)),
+        add_product(c, eight, load(x, rows[2], i)), add_product(d, eight, load(x, rows[3], i)),
     )  # fmt: skip
 
 
-@loop(IN_ORDER)
-def fraction(word, place):
-    """1 + code / 16 of one of the eight codes: its four bits become the first of a float's fraction, which
-    takes one step less than making a float of the code."""
-    low = 4 * place
-    moved = word << np.uint32(19 - low) if low <= 19 else word >> np.uint32(low - 19)
-    return np.uint32(moved & np.uint32(0x00780000) | np.uint32(0x3F800000)).view(np.float32)
+@loop()
+def add_scaled(totals, parts, scale):
+    a, b, c, d = totals
+    s = all_of(scale)
+    return (
+        add_product(a, parts[0], s), add_product(b, parts[1], s),
+        add_product(c, parts[2], s), add_product(d, parts[3], s),
+    )  # fmt: skip
 
 
-KERNELS = {Rows: product_of_rows, Tiles: product_of_tiles}
+@loop()
+def widen(wide, j, matrix, o):
+    """Write row o of a matrix to row j, in single precision."""
+    for g in range(whole_groups(matrix)):
+        for k in range(GROUP // LANES):
+            store(wide, j, GROUP * g + LANES * k, eight_of(matrix, o, g, k))
+    widen_rest(wide, j, matrix, o)
 
 
-def tiles(codes: np.ndarray, scales: np.ndarray, zeros: np.ndarray) -> Tiles:
-    """A matrix in 4 bits as `product` wants it, of codes (out, groups · 64) and, for each group, a scale and
-    a zero (out, groups): a code stands for (code − zero) · scale.
-
-    That is (1 + code / 16) · 16 · scale − (16 + zero) · scale, for `eight`."""
-    out, groups = scales.shape
-    more = ((0, -out % TILE), (0, 0))
-    codes, scales, zeros = np.pad(codes, more), np.pad(scales, more), np.pad(zeros, more)
-    eights = codes.reshape(-1, 8).astype(np.uint32) << np.arange(0, 32, 4, dtype=np.uint32)
-    words = np.bitwise_or.reduce(eights, axis=1).reshape(-1, TILE, groups * GROUP // 8)
-    return Tiles(_sideways(words), _by_tile(16 * scales), _by_tile(scales * (16 + zeros)), out)
+# What differs between kinds of matrices
 
 
-def _by_tile(of_groups: np.ndarray) -> np.ndarray:
-    return _sideways(of_groups.astype(np.float32).reshape(-1, TILE, of_groups.shape[1]))
+def whole_groups(matrix):
+    """Stands for how many whole groups a row of a matrix has."""
+    raise NotImplementedError
 
 
-def _sideways(by_tile: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(by_tile.transpose(0, 2, 1))
+@overload(whole_groups)
+def _whole_groups(matrix):
+    if matrix.instance_class is Nibbles:
+        return lambda matrix: matrix.scales.shape[1]
+    return lambda matrix: matrix.numbers.shape[1] // GROUP
+
+
+def eight_of(matrix, o, g, k):
+    """Stands for eight numbers of row o of a matrix: the k-th of group g."""
+    raise NotImplementedError
+
+
+@overload(eight_of, inline="always")
+def _eight_of(matrix, o, g, k):
+    if matrix.instance_class is Nibbles:
+        return lambda matrix, o, g, k: nibbles(matrix.codes, o, g, k)
+    return lambda matrix, o, g, k: load(matrix.numbers, o, GROUP * g + LANES * k)
+
+
+def scale_of_group(matrix, o, g):
+    """Stands for what the sum of a group is multiplied by."""
+    raise NotImplementedError
+
+
+@overload(scale_of_group, inline="always")
+def _scale_of_group(matrix, o, g):
+    if matrix.instance_class is Nibbles:
+        return lambda matrix, o, g: matrix.scales[o, g]
+    return lambda matrix, o, g: np.float32(1)
+
+
+def finished(matrix, o, total, sums, r):
+    """Stands for an output, of what its groups come to and of the sums of x."""
+    raise NotImplementedError
+
+
+@overload(finished, inline="always")
+def _finished(matrix, o, total, sums, r):
+    if matrix.instance_class is Nibbles:
+        return lambda matrix, o, total, sums, r: total - shifted(matrix.shifts, o, sums, r)
+    return lambda matrix, o, total, sums, r: total * matrix.scales[o]
+
+
+@loop()
+def shifted(shifts, o, sums, r):
+    total = np.float32(0)
+    for g in range(sums.shape[1]):
+        total += shifts[o, g] * sums[r, g]
+    return total
+
+
+def arranged(matrix, x):
+    """Stands for x in the order in which a matrix is read."""
+    raise NotImplementedError
+
+
+@overload(arranged)
+def _arranged(matrix, x):
+    kind = in_words if matrix.instance_class is Nibbles else in_groups
+    return lambda matrix, x: kind(x)
+
+
+@loop()
+def in_groups(x):
+    """x, with zeros at its end where its last group is not whole. (The sums are for `Nibbles` only.)"""
+    rows, width = x.shape
+    groups = (width + GROUP - 1) // GROUP
+    if width < GROUP * groups:
+        whole = np.zeros((rows, GROUP * groups), np.float32)
+        whole[:, :width] = x
+        x = whole
+    return (x, np.zeros((rows, groups), np.float32))
+
+
+@loop()
+def in_words(x):
+    """`in_groups`, in the order and divided by the powers of 16 of `nibbles`: a word of eight codes stands for
+    eight neighbours, so what lies eight apart in a group comes side by side."""
+    x, sums = in_groups(x)
+    made, ones, words = np.empty_like(x), all_of(np.float32(1)), GROUP // LANES
+    for r in range(len(x)):
+        for g in range(sums.shape[1]):
+            total, start, power = zeros(), GROUP * g, np.float32(1)
+            for i in range(start, start + GROUP, LANES):
+                total = add_product(total, load(x, r, i), ones)
+            sums[r, g] = sum_of(total)
+            for k in range(LANES):
+                if k == LANES - 1:
+                    power = np.float32(1)
+                for word in range(words):
+                    made[r, start + words * k + word] = x[r, start + LANES * word + k] * power
+                power /= np.float32(16)
+    return made, sums
+
+
+def widen_rest(wide, j, matrix, o):
+    """Stands for `widen` for what a row has after its whole groups."""
+    raise NotImplementedError
+
+
+@overload(widen_rest)
+def _widen_rest(wide, j, matrix, o):
+    if matrix.instance_class is Nibbles:
+        return lambda wide, j, matrix, o: None
+    return lambda wide, j, matrix, o: widen_rest_of_row(wide, j, matrix.numbers, o)
+
+
+@loop()
+def widen_rest_of_row(wide, j, numbers, o):
+    first = numbers.shape[1] // GROUP * GROUP
+    rest = np.zeros((1, GROUP), numbers.dtype)
+    for i in range(first, numbers.shape[1]):
+        rest[0, i - first] = numbers[o, i]
+    if first < numbers.shape[1]:
+        for k in range(0, GROUP, LANES):
+            store(wide, j, first + k, load(rest, 0, k))
 
 
 # A block
@@ -353,19 +598,25 @@ def norm_into(out, x, norm):
 
 @loop(SUMS)
 def linear(x, layer):
-    out = product(layer.matrix, x)
+    return biased(compiled_product(layer.matrix, x), layer.bias)
+
+
+@loop()
+def biased(x, bias):
+    """In place."""
     for t in range(len(x)):
-        for i in range(len(layer.bias)):
-            out[t, i] += layer.bias[i]
-    return out
+        for i in range(len(bias)):
+            x[t, i] += bias[i]
+    return x
 
 
 @loop()
 def attention(x, heads, keys, values, tokens):
     n, (kv_heads, width) = len(x), keys.numbers.shape[1:]
-    q = linear(x, heads.query).reshape(n, -1, width)
-    k = linear(x, heads.key).reshape(n, kv_heads, width)
-    v = linear(x, heads.value).reshape(n, kv_heads, width)
+    q, k, v = three_products(heads.query.matrix, heads.key.matrix, heads.value.matrix, x)
+    q = biased(q, heads.query.bias).reshape(n, -1, width)
+    k = biased(k, heads.key.bias).reshape(n, kv_heads, width)
+    v = biased(v, heads.value.bias).reshape(n, kv_heads, width)
     for t in range(n):
         norm_and_turn(q[t], heads.query_norm, tokens.cos[t], tokens.sin[t])
         norm_and_turn(k[t], heads.key_norm, tokens.cos[t], tokens.sin[t])
@@ -387,25 +638,35 @@ def norm_and_turn(x, norm, cos, sin):
             x[h, i + half] = b * cos[i + half] + a * sin[i + half]
 
 
-@loop(SUMS, parallel=True)
+@loop(parallel=True)
 def attend(q, keys, values, tokens, scale):
     """softmax(q kᵀ · scale) v for each token and head, keys and values where they lie in the cache."""
     n, heads, width = q.shape
-    group = heads // keys.numbers.shape[1]
-    mixed = np.zeros((n, heads * width), np.float32)
+    q, mixed = q.reshape(n * heads, width), np.zeros((n * heads, width), np.float32)
     for job in prange(n * heads):
-        t, h, kv = job // heads, job % heads, job % heads // group
-        seen = tokens.seen[tokens.row[t], tokens.first[t] : tokens.end[t]]
-        weights = np.empty(len(seen), np.float32)
-        for j in range(len(seen)):
-            weights[j] = (
-                scale * dot(keys.numbers[seen[j], kv], q[t, h]) * scale_of(keys, seen[j], kv)
-            )
-        softmax(weights)
-        for j in range(len(seen)):
-            weight = weights[j] * scale_of(values, seen[j], kv)
-            add(mixed[t, h * width : (h + 1) * width], weight, values.numbers[seen[j], kv])
-    return mixed
+        attend_one(mixed, job, q, job // heads, job % heads, heads, keys, values, tokens, scale)
+    return mixed.reshape(n, heads * width)
+
+
+@loop()
+def attend_one(mixed, job, q, t, head, heads, keys, values, tokens, scale):
+    """For one token and head. (Keys and values of all slots and heads are taken as rows of one matrix.)"""
+    kv_heads, width = keys.numbers.shape[1:]
+    k, v = keys.numbers.reshape(-1, width), values.numbers.reshape(-1, width)
+    kv, row, first = head * kv_heads // heads, tokens.row[t], tokens.first[t]
+    weights = np.empty(tokens.end[t] - first, np.float32)
+    for j in range(len(weights)):
+        slot, total = tokens.seen[row, first + j], zeros()
+        for i in range(0, width, LANES):
+            total = add_product(total, load(k, slot * kv_heads + kv, i), load(q, job, i))
+        weights[j] = scale * sum_of(total) * scale_of(keys, slot, kv)
+    softmax(weights)
+    for j in range(len(weights)):
+        slot = tokens.seen[row, first + j]
+        weight = all_of(weights[j] * scale_of(values, slot, kv))
+        for i in range(0, width, LANES):
+            more = load(v, slot * kv_heads + kv, i)
+            store(mixed, job, i, add_product(load(mixed, job, i), weight, more))
 
 
 @loop(SUMS)
@@ -417,12 +678,6 @@ def softmax(x):
         total += x[i]
     for i in range(len(x)):
         x[i] /= total
-
-
-@loop(SUMS)
-def add(out, weight, x):
-    for i in range(len(x)):
-        out[i] += weight * wide(x[i])
 
 
 def keep(kept, slot, x):
@@ -459,7 +714,7 @@ def scale_of(kept, slot, head):
     raise NotImplementedError
 
 
-@overload(scale_of)
+@overload(scale_of, inline="always")
 def _scale_of(kept, slot, head):
     if kept.types[0].dtype == types.int8:
         return lambda kept, slot, head: kept.scales[slot, head, 0]
@@ -484,7 +739,9 @@ def plain(x, parts):
 
 @loop()
 def gated(x, parts):
-    return linear(bent(linear(x, parts.gate), parts.bend) * linear(x, parts.up), parts.down)
+    gate, up = two_products(parts.gate.matrix, parts.up.matrix, x)
+    gate, up = biased(gate, parts.gate.bias), biased(up, parts.up.bias)
+    return linear(bent(gate, parts.bend) * up, parts.down)
 
 
 @loop(SUMS, parallel=True)

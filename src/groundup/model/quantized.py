@@ -28,10 +28,10 @@ from groundup.errors import InputError
 from groundup.model.gpt import GPT, Embedding, Head, SoftcappedHead
 from groundup.model.linear import Linear, linear
 from groundup.model.loss import softcap
-from groundup.model.packed import int8_product, multiplies_exactly
+from groundup.model.packed import int8_product, multiplies_fast
 
 if TYPE_CHECKING:
-    from groundup.model.kernels import Matrix, Rows, Tiles
+    from groundup.model.kernels import Matrix, Nibbles, Rows
 
 GROUPS = {8: None, 4: 64}
 """The bits there are, and how many numbers share a scale; None for a whole row."""
@@ -188,7 +188,7 @@ class Int8Linear(QuantizedLinear):
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
         if len(x) <= FEW_ROWS:
             return few_rows(x, self.rows)
-        return int8_product(x, self.codes, self.scales) if multiplies_exactly() else None
+        return int8_product(x, self.codes, self.scales) if multiplies_fast() else None
 
     @property
     def rows(self) -> "Rows":
@@ -199,10 +199,7 @@ class Int8Linear(QuantizedLinear):
 
 
 class Int4Linear(QuantizedLinear):
-    """A matrix in 4 bits: two codes to a byte, for each 64 a scale in bfloat16 and a zero in 4 bits.
-
-    The first product arranges the codes once more as compiled loops want them (`tiles`), and keeps that: half
-    a byte more for each number."""
+    """A matrix in 4 bits: two codes to a byte, for each 64 a scale in bfloat16 and a zero in 4 bits."""
 
     bits = 4
 
@@ -217,7 +214,6 @@ class Int4Linear(QuantizedLinear):
         )
         self.register_buffer("scales", torch.empty(out_features, groups, dtype=torch.bfloat16))
         self.register_buffer("zeros", torch.empty(out_features, -(-groups // 2), dtype=torch.uint8))
-        self._tiles: tuple[Tensor, Tiles] | None = None
 
     def put(self, codes: Tensor, grid: Grid) -> None:
         """Take these codes (out × groups × group) of this grid."""
@@ -237,17 +233,15 @@ class Int4Linear(QuantizedLinear):
         return numbers_of(groups, self.grid).flatten(1)[:, : self.in_features]
 
     def product(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"] | None:
-        return few_rows(x, self.tiles) if len(x) <= FEW_ROWS else None
+        return few_rows(x, self.nibbles) if len(x) <= FEW_ROWS else None
 
     @property
-    def tiles(self) -> "Tiles":
+    def nibbles(self) -> "Nibbles":
         """The matrix as compiled loops want it."""
-        from groundup.model.kernels import tiles
+        from groundup.model.kernels import Nibbles
 
-        if self._tiles is None or self._tiles[0] is not self.codes:
-            parts = (unpack(self.codes), *self.grid)
-            self._tiles = self.codes, tiles(*(part.numpy() for part in parts))
-        return self._tiles[1]
+        scales, zeros = self.grid
+        return Nibbles(self.codes.numpy(), scales.numpy(), (scales * zeros).numpy())
 
 
 def few_rows(x: Float[Tensor, "rows in"], matrix: "Matrix") -> Float[Tensor, "rows out"]:
