@@ -1,5 +1,7 @@
 """The compiled steps: they give what the modules give, and a text among others exactly what it gives alone."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -17,7 +19,13 @@ from groundup.model.quantized import quantize, quantize_tables
 from groundup.weights.directory import load_model
 from tests.conftest import groundup
 from tests.generation.naive import alone, in_8_bits
-from tests.generation.test_engine import MODELS, coming_at_random, random_requests, together
+from tests.generation.test_engine import (
+    LONGROPE,
+    MODELS,
+    coming_at_random,
+    random_requests,
+    together,
+)
 from tests.model.test_parts import small
 
 BUILT = MODELS | {
@@ -25,16 +33,24 @@ BUILT = MODELS | {
               "n_kv_heads": 4},
     "relu": {"feed_forward": "relu"},
     "relu²": {"feed_forward": "relu2", "qkv_bias": True},
-    "norms of queries and keys": {"qk_norm": True, "head_dim": 10},
+    "norms of queries and keys": {"qk_norm": True, "head_dim": 24},
+    "narrow heads": {"head_dim": 10},
     "a norm around one": {"norm": "zero-centered-rmsnorm", "feed_forward": "geglu"},
     "half a turn": {"rope_share": 0.5, "head_dim": 8},
     "capped logits": {"logit_softcap": 3.0},
+    "longrope": {"rope_scaling": LONGROPE | {"short_factors": [1.0, 1.2, 1.5, 2.0],
+                                             "long_factors": [2.0, 3.0, 4.0, 8.0]}},
 }  # fmt: skip
 UNKNOWN = {
     "memory", "latent", "experts", "shared experts", "grouped experts", "sandwich", "output norm", "soft caps",
-    "gate and half a turn", "neighbours",
+    "gate and half a turn", "neighbours", "narrow heads",
 }  # fmt: skip
 KNOWN = sorted(BUILT.keys() - UNKNOWN)
+
+
+def model_of(**parts: Any) -> GPT:
+    """A small model with these parts. (The loops want heads as wide as a number of eights.)"""
+    return small(**{"head_dim": 8} | parts)
 
 
 @pytest.fixture
@@ -59,18 +75,18 @@ def with_4_bits(model: GPT) -> GPT:
 
 @pytest.mark.parametrize("parts", sorted(UNKNOWN))
 def test_a_model_with_a_part_that_the_loops_do_not_know_stays_as_it_is(parts: str, always):
-    model = small(**BUILT[parts])
+    model = model_of(**BUILT[parts])
     assert compiled(model) is None and fast_form(model) is model
 
 
 def test_so_does_a_model_with_adapters(always):
-    model = small()
+    model = model_of()
     add_lora(model, LoraConfig(rank=2), "one")
     assert fast_form(model) is model
 
 
 def test_a_small_model_is_not_worth_the_compiler():
-    model = small()
+    model = model_of()
     assert fast_form(model) is model
 
 
@@ -101,7 +117,7 @@ def states(network: GPT | Compiled, texts: list[list[int]], steps: list[list[int
 )
 @torch.inference_mode()
 def test_a_few_tokens_of_several_texts_give_the_states_of_the_modules(parts: str, bits, always):
-    model = bits(small(**BUILT[parts]))
+    model = bits(model_of(**BUILT[parts]))
     texts = torch.randint(0, 50, (3, 21)).tolist()
     # As prompts, tokens and guesses come.
     steps = [[4, 9, 1], [1, 1, 1], [2, 1, 5], [1, 1, 1], [3, 3, 1]]
@@ -115,7 +131,7 @@ def test_a_few_tokens_of_several_texts_give_the_states_of_the_modules(parts: str
 
 @pytest.mark.parametrize("parts", KNOWN)
 def test_requests_that_come_at_random_are_answered_as_by_the_modules(parts: str, always):
-    model, requests = small(**BUILT[parts]), random_requests(9, seed=3)
+    model, requests = model_of(**BUILT[parts]), random_requests(9, seed=3)
     engine = Engine(model, max_batch=5, block_size=4, chunk_tokens=24, cache_tokens=100)
     assert isinstance(engine.network, Compiled)
     assert coming_at_random(engine, requests) == [alone(model, request) for request in requests]
@@ -123,7 +139,7 @@ def test_requests_that_come_at_random_are_answered_as_by_the_modules(parts: str,
 
 @pytest.mark.parametrize("bits", [whole, halve, with_8_bits, with_4_bits])
 def test_a_text_among_others_is_answered_as_alone_bit_for_bit(bits, always):
-    model, requests = bits(small()), random_requests(12, seed=5)
+    model, requests = bits(model_of()), random_requests(12, seed=5)
     for request in requests:
         request.top_log_probs = 1
     among = Engine(model, max_batch=5, block_size=4, cache_tokens=100, chunk_tokens=24)
@@ -139,9 +155,9 @@ def test_a_text_among_others_is_answered_as_alone_bit_for_bit(bits, always):
         assert [step.log_prob for step in told] == [step.log_prob for step in own]
 
 
-@pytest.mark.parametrize("drafter", [PromptLookup, lambda: DraftModel(small(n_layers=1))])
+@pytest.mark.parametrize("drafter", [PromptLookup, lambda: DraftModel(model_of(n_layers=1))])
 def test_guesses_change_no_token(drafter, always):
-    model, requests = small(), random_requests(6, seed=11)
+    model, requests = model_of(), random_requests(6, seed=11)
     engine = Engine(model, drafter=drafter(), block_size=4)
     assert together(engine, requests) == [alone(model, request) for request in requests]
     assert engine.guessed_tokens > 0
@@ -149,7 +165,7 @@ def test_guesses_change_no_token(drafter, always):
 
 @pytest.mark.parametrize("parts", ["windows", "gpt-2", "norms of queries and keys"])
 def test_a_cache_in_8_bits_holds_the_same_codes(parts: str, always):
-    model, requests = small(**BUILT[parts]), random_requests(6, seed=2)
+    model, requests = model_of(**BUILT[parts]), random_requests(6, seed=2)
     engine = Engine(model, kv_cache_dtype="int8", block_size=4, chunk_tokens=24, cache_tokens=100)
     assert coming_at_random(engine, requests) == [
         alone(model, request, in_8_bits) for request in requests
@@ -157,7 +173,7 @@ def test_a_cache_in_8_bits_holds_the_same_codes(parts: str, always):
 
 
 def test_what_is_trained_in_place_holds_for_the_loops(always):
-    model = small()
+    model = model_of()
     request = Request([1, 2], SamplingConfig(temperature=0, max_new_tokens=9))
     engine = Engine(model)
     before = [step.token for step in engine.answer(request)]

@@ -1,8 +1,8 @@
 """From the modules of a model to the compiled loops of `groundup.model.kernels`.
 
 The loops know blocks that norm what they read, attention with rotary or added positions, with windows and
-with norms of queries and keys, and feed-forwards without experts; matrices in 32, 16, 8 or 4 bits. For models
-with anything else `compiled` gives None, and the modules run.
+with norms of queries and keys, and feed-forwards without experts; heads as wide as a number of eights; matrices
+in 32, 16, 8 or 4 bits. For models with anything else `compiled` gives None, and the modules run.
 """
 
 from typing import Any
@@ -19,6 +19,7 @@ from groundup.model.kernels import (
     GELU,
     LANES,
     LOCK,
+    READS_HALF,
     RELU,
     RELU2,
     SILU,
@@ -74,7 +75,7 @@ class Compiled:
     """A model whose few new tokens go through the loops. For many it is the model itself.
 
     The loops read the model's own numbers, so that what is trained in place holds for them too. Only of
-    matrices in 4 bits and of norms around one they have copies."""
+    the scales of matrices in 4 bits and of norms around one they have copies."""
 
     def __init__(self, model: GPT):
         """Raises `NotCompiledError`."""
@@ -213,7 +214,7 @@ def matrix_of(layer: Any) -> Matrix:
     if type(layer) not in (Linear, Head, SoftcappedHead):
         raise NotCompiledError
     weight, ones = layer.weight.detach(), np.ones(layer.out_features, np.float32)
-    if weight.dtype == torch.float16:
+    if weight.dtype == torch.float16 and READS_HALF:
         return Rows(weight.view(torch.uint16).numpy(), ones)
     return Rows(numbers(weight), ones)
 

@@ -70,6 +70,12 @@ def loop(fastmath: set[str] | None = None, parallel: bool = False) -> Callable[[
     return decorate
 
 
+def instruction(function: Callable) -> Any:
+    """A function of loops that says itself what machine code it becomes: it gives its types, and what makes
+    the code (in LLVM's language, from which numba goes on)."""
+    return intrinsic(inspect.unwrap(function))
+
+
 # What the loops read
 
 
@@ -198,12 +204,12 @@ def place(context: Any, builder: Any, kind: Any, array: Any, at: Any, of: ir.Typ
     return builder.bitcast(address, ir.VectorType(of, LANES).as_pointer())
 
 
-@intrinsic
+@instruction
 def zeros(typing):
     return EIGHT(), lambda context, builder, signature, given: ir.Constant(FLOATS, None)
 
 
-@intrinsic
+@instruction
 def all_of(typing, number):
     """Eight times the same number."""
 
@@ -213,7 +219,7 @@ def all_of(typing, number):
     return EIGHT(types.float32), make
 
 
-@intrinsic
+@instruction
 def add_product(typing, total, a, b):
     """total + a · b, rounded once where the processor can."""
 
@@ -224,7 +230,7 @@ def add_product(typing, total, a, b):
     return EIGHT(EIGHT, EIGHT, EIGHT), make
 
 
-@intrinsic
+@instruction
 def sum_of(typing, eight):
     """Half is added to half, until one is left."""
 
@@ -242,7 +248,7 @@ def sum_of(typing, eight):
     return types.float32(EIGHT), make
 
 
-@intrinsic
+@instruction
 def load(typing, array, row, i):
     """Eight numbers of a row from the i-th on: in single precision, in half (uint16), or whole (int8)."""
     kinds = {types.float32: ir.FloatType(), types.uint16: ir.HalfType(), types.int8: ir.IntType(8)}
@@ -257,7 +263,7 @@ def load(typing, array, row, i):
     return EIGHT(array, types.intp, types.intp), make
 
 
-@intrinsic
+@instruction
 def store(typing, array, row, i, eight):
     def make(context, builder, signature, given):
         to = place(context, builder, array, given[0], given[1:3], ir.FloatType())
@@ -267,7 +273,7 @@ def store(typing, array, row, i, eight):
     return types.none(array, types.intp, types.intp, EIGHT), make
 
 
-@intrinsic
+@instruction
 def nibbles(typing, codes, row, group, k):
     """Eight codes of a group: the k-th in each of its eight words of 32 bits, where it lies, so 16ᵏ times as
     large; but for the last, which would be taken for a sign. (`arranged` evens that out.)"""
@@ -495,7 +501,7 @@ def shifted(shifts, o, sums, r):
     return total
 
 
-def arranged(matrix, x):
+def arranged(matrix, x) -> Any:
     """Stands for x in the order in which a matrix is read."""
     raise NotImplementedError
 
