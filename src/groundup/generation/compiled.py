@@ -174,18 +174,17 @@ def heads_of(part: Any) -> Heads:
     )
     if not is_plain:
         raise NotCompiledError
-    return Heads(
-        product_of(part.query), product_of(part.key), product_of(part.value), product_of(part.output),
-        norm_of(part.query_norm), norm_of(part.key_norm), np.float32(part.scale),
-    )  # fmt: skip
+    query, key, value = products_of(part.query, part.key, part.value)
+    norms = norm_of(part.query_norm), norm_of(part.key_norm)
+    return Heads(query, key, value, product_of(part.output), *norms, np.float32(part.scale))
 
 
 def feed_forward_of(part: Any) -> Gated | Plain:
     if type(part) is FeedForward:
         return Plain(product_of(part.up), product_of(part.down), BENDS[part.activation])
     if type(part) in (SwiGLU, GeGLU):
-        gate, up, down = product_of(part.gate), product_of(part.up), product_of(part.down)
-        return Gated(gate, up, down, BENDS[part.activation])
+        gate, up = products_of(part.gate, part.up)
+        return Gated(gate, up, product_of(part.down), BENDS[part.activation])
     raise NotCompiledError
 
 
@@ -200,6 +199,14 @@ def norm_of(part: Any) -> Norm:
     if type(part) is ZeroCenteredRMSNorm:
         weight = weight + np.float32(1)
     return Norm(weight, EMPTY, np.float32(part.epsilon), False)
+
+
+def products_of(*layers: Any) -> list[Product]:
+    """Products that read the same x, in the order that suits their kind of matrix: so they have one kind."""
+    made = [product_of(layer) for layer in layers]
+    if len({type(each.matrix) for each in made}) > 1:
+        raise NotCompiledError
+    return made
 
 
 def product_of(layer: Any) -> Product:

@@ -5,13 +5,12 @@ between two products takes longer than the products. So here is what the modules
 plain loops. numba makes machine code of them when they first run, for this processor, and keeps it on disk.
 The modules are the definition, and `groundup.generation.compiled` hands their numbers to the loops.
 
-Matrices are read as they are stored, in 32, 16, 8 or 4 bits, and widened in the processor's registers:
-nothing wide goes back to memory. A row of x gives the same numbers alone and among others, as its sums are
-formed in the same order.
+Matrices are read as they are stored, in 32, 16, 8 or 4 bits, and widened in the processor's registers: for one
+row of x nothing wide goes back to memory. Products say themselves what is done with eight numbers at once, so a
+row of x gives the same bits alone and among others: its sums are formed in the same order.
 
-Read `compiled_product` and `one_row`, then `block_step`. All loops are in this one
-file, as numba compiles anew what it kept on disk when the file has changed that it comes from, whatever it
-calls.
+Read `compiled_product` and `one_row`, then `block_step`. All loops are in this one file, as numba compiles anew
+what it kept on disk when the file has changed that it comes from, whatever it calls.
 """
 
 import inspect
@@ -326,7 +325,7 @@ def compiled_product(matrix, x):
 
 @loop(parallel=True)
 def two_products(a, b, x):
-    """At once, as threads cost time to start."""
+    """x times two matrices of one kind. (At once, as it takes time to set threads to work.)"""
     x, sums = arranged(a, x)
     of_a, of_b, first = room(a, x), room(b, x), jobs(a)
     for job in prange(first + jobs(b)):
@@ -521,7 +520,7 @@ def in_groups(x):
         whole = np.zeros((rows, GROUP * groups), np.float32)
         whole[:, :width] = x
         x = whole
-    return (x, np.zeros((rows, groups), np.float32))
+    return x, np.zeros((rows, groups), np.float32)
 
 
 @loop()
