@@ -32,14 +32,10 @@ def matrix_of(
     groups = -(-width // 64)
     codes, zeros = rng.integers(0, 16, (out, groups * 64)), rng.integers(0, 16, (out, groups))
     scales = rng.random((out, groups)).astype(np.float32)
-    grouped = (codes.reshape(out, groups, 64) - zeros[..., None]) * scales[..., None].astype(
-        np.float64
-    )
     pairs = codes.astype(np.uint8).reshape(out, -1, 2)
-    packed = pairs[..., 0] | pairs[..., 1] << 4
-    return Nibbles(packed, scales, scales * zeros.astype(np.float32)), grouped.reshape(out, -1)[
-        :, :width
-    ]
+    made = Nibbles(pairs[..., 0] | pairs[..., 1] << 4, scales, (scales * zeros).astype(np.float32))
+    whole = codes.reshape(out, groups, 64) - zeros[..., None]
+    return made, (whole * scales[..., None].astype(np.float64)).reshape(out, -1)[:, :width]
 
 
 @settings(max_examples=40, deadline=None)

@@ -17,8 +17,9 @@ import inspect
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -73,6 +74,23 @@ def instruction(function: Callable) -> Any:
     """A function of loops that says itself what machine code it becomes: it gives its types, and what makes
     the code (in LLVM's language, from which numba goes on)."""
     return intrinsic(inspect.unwrap(function))
+
+
+def by_kind(inline: Literal["never", "always"] = "never") -> Callable[[Callable], Any]:
+    """A function of loops whose code depends on the kinds of what it is given: what is decorated is asked for
+    it when a loop is compiled that calls it."""
+
+    def decorate(choose: Callable) -> Any:
+        choose = inspect.unwrap(choose)
+
+        @wraps(choose)
+        def called(*given: Any) -> Any:
+            raise TypeError(f"{choose.__name__} can be called by compiled loops only")
+
+        overload(called, inline=inline)(choose)
+        return called
+
+    return decorate
 
 
 # What the loops read
@@ -325,7 +343,8 @@ def compiled_product(matrix, x):
 
 @loop(parallel=True)
 def two_products(a, b, x):
-    """x times two matrices of one kind. (At once, as it takes time to set threads to work.)"""
+    """x times two matrices of one kind, at once, as it takes time to set threads to work. (numba's parallel
+    loops take no tuple of matrices.)"""
     x, sums = arranged(a, x)
     of_a, of_b, first = room(a, x), room(b, x), jobs(a)
     for job in prange(first + jobs(b)):
@@ -444,49 +463,33 @@ def widen(wide, j, matrix, o):
 # What differs between kinds of matrices
 
 
+@by_kind()
 def whole_groups(matrix):
-    """Stands for how many whole groups a row of a matrix has."""
-    raise NotImplementedError
-
-
-@overload(whole_groups)
-def _whole_groups(matrix):
+    """How many whole groups a row of a matrix has."""
     if matrix.instance_class is Nibbles:
         return lambda matrix: matrix.scales.shape[1]
     return lambda matrix: matrix.numbers.shape[1] // GROUP
 
 
+@by_kind(inline="always")
 def eight_of(matrix, o, g, k):
-    """Stands for eight numbers of row o of a matrix: the k-th of group g."""
-    raise NotImplementedError
-
-
-@overload(eight_of, inline="always")
-def _eight_of(matrix, o, g, k):
+    """Eight numbers of row o of a matrix: the k-th of group g."""
     if matrix.instance_class is Nibbles:
         return lambda matrix, o, g, k: nibbles(matrix.codes, o, g, k)
     return lambda matrix, o, g, k: load(matrix.numbers, o, GROUP * g + LANES * k)
 
 
+@by_kind(inline="always")
 def scale_of_group(matrix, o, g):
-    """Stands for what the sum of a group is multiplied by."""
-    raise NotImplementedError
-
-
-@overload(scale_of_group, inline="always")
-def _scale_of_group(matrix, o, g):
+    """What the sum of a group is multiplied by."""
     if matrix.instance_class is Nibbles:
         return lambda matrix, o, g: matrix.scales[o, g]
     return lambda matrix, o, g: np.float32(1)
 
 
+@by_kind(inline="always")
 def finished(matrix, o, total, sums, r):
-    """Stands for an output, of what its groups come to and of the sums of x."""
-    raise NotImplementedError
-
-
-@overload(finished, inline="always")
-def _finished(matrix, o, total, sums, r):
+    """An output, of what its groups come to and of the sums of x."""
     if matrix.instance_class is Nibbles:
         return lambda matrix, o, total, sums, r: total - shifted(matrix.shifts, o, sums, r)
     return lambda matrix, o, total, sums, r: total * matrix.scales[o]
@@ -500,13 +503,9 @@ def shifted(shifts, o, sums, r):
     return total
 
 
-def arranged(matrix, x) -> Any:
-    """Stands for x in the order in which a matrix is read."""
-    raise NotImplementedError
-
-
-@overload(arranged)
-def _arranged(matrix, x):
+@by_kind()
+def arranged(matrix, x):
+    """X in the order in which a matrix is read."""
     kind = in_words if matrix.instance_class is Nibbles else in_groups
     return lambda matrix, x: kind(x)
 
@@ -544,13 +543,9 @@ def in_words(x):
     return made, sums
 
 
+@by_kind()
 def widen_rest(wide, j, matrix, o):
-    """Stands for `widen` for what a row has after its whole groups."""
-    raise NotImplementedError
-
-
-@overload(widen_rest)
-def _widen_rest(wide, j, matrix, o):
+    """`widen` for what a row has after its whole groups."""
     if matrix.instance_class is Nibbles:
         return lambda wide, j, matrix, o: None
     return lambda wide, j, matrix, o: widen_rest_of_row(wide, j, matrix.numbers, o)
@@ -685,13 +680,9 @@ def softmax(x):
         x[i] /= total
 
 
+@by_kind()
 def keep(kept, slot, x):
-    """Stands for how a vector for each head is written to the cache."""
-    raise NotImplementedError
-
-
-@overload(keep)
-def _keep(kept, slot, x):
+    """How a vector for each head is written to the cache."""
     kind = keep_in_8_bits if kept.types[0].dtype == types.int8 else keep_whole
     return lambda kept, slot, x: kind(kept, slot, x)
 
@@ -714,25 +705,17 @@ def keep_in_8_bits(kept, slot, x):
             kept.numbers[slot, h, i] = np.int8(np.rint(x[h, i] / scale))
 
 
+@by_kind(inline="always")
 def scale_of(kept, slot, head):
-    """Stands for what the numbers of a head in the cache are multiplied by."""
-    raise NotImplementedError
-
-
-@overload(scale_of, inline="always")
-def _scale_of(kept, slot, head):
+    """What the numbers of a head in the cache are multiplied by."""
     if kept.types[0].dtype == types.int8:
         return lambda kept, slot, head: kept.scales[slot, head, 0]
     return lambda kept, slot, head: np.float32(1)
 
 
+@by_kind()
 def feed_forward(x, parts):
-    """Stands for what the kind of `parts` does."""
-    raise NotImplementedError
-
-
-@overload(feed_forward)
-def _feed_forward(x, parts):
+    """What the kind of `parts` does."""
     kind = plain if parts.instance_class is Plain else gated
     return lambda x, parts: kind(x, parts)
 

@@ -199,7 +199,9 @@ class Int8Linear(QuantizedLinear):
 
 
 class Int4Linear(QuantizedLinear):
-    """A matrix in 4 bits: two codes to a byte, for each 64 a scale in bfloat16 and a zero in 4 bits."""
+    """A matrix in 4 bits: two codes to a byte, for each 64 a scale in bfloat16 and a zero in 4 bits.
+
+    The first product decodes scales and zeros for compiled loops, and keeps that."""
 
     bits = 4
 
@@ -214,6 +216,7 @@ class Int4Linear(QuantizedLinear):
         )
         self.register_buffer("scales", torch.empty(out_features, groups, dtype=torch.bfloat16))
         self.register_buffer("zeros", torch.empty(out_features, -(-groups // 2), dtype=torch.uint8))
+        self._nibbles: tuple[Tensor, Nibbles] | None = None
 
     def put(self, codes: Tensor, grid: Grid) -> None:
         """Take these codes (out × groups × group) of this grid."""
@@ -240,8 +243,11 @@ class Int4Linear(QuantizedLinear):
         """The matrix as compiled loops want it."""
         from groundup.model.kernels import Nibbles
 
-        scales, zeros = self.grid
-        return Nibbles(self.codes.numpy(), scales.numpy(), (scales * zeros).numpy())
+        if self._nibbles is None or self._nibbles[0] is not self.codes:
+            scales, zeros = self.grid
+            made = Nibbles(self.codes.numpy(), scales.numpy(), (scales * zeros).numpy())
+            self._nibbles = self.codes, made
+        return self._nibbles[1]
 
 
 def few_rows(x: Float[Tensor, "rows in"], matrix: "Matrix") -> Float[Tensor, "rows out"]:
