@@ -20,7 +20,10 @@ STORY = (
     "小明在花园。小红去了厨房，拿着红色的球。小红在哪里？\n"
 ) * 40
 
-torch.set_num_threads(1)  # two workers share two processors
+# Two workers share two processors. A process that a test starts has one thread too: what is broken off in
+# one process and gone on with in another has the same bits only where sums are parted in the same way.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -68,5 +71,5 @@ def groundup(*arguments: object, stdin: str | None = None) -> subprocess.Complet
     return subprocess.run(
         [sys.executable, "-m", "groundup.cli.main", *map(str, arguments)],
         input=stdin, capture_output=True, text=True, encoding="utf-8",
-        env=os.environ | {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}, timeout=300,
+        env=os.environ | {"PYTHONUTF8": "1"}, timeout=300,
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """The README's way from a folder to a model works as it is written, and both languages show the same."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -33,7 +32,7 @@ def commands(readme: str) -> list[list[str]]:
 def run(command: list[str], folder: Path, typed: str = "") -> str:
     result = subprocess.run(
         [sys.executable, "-m", "groundup.cli.main", *command], cwd=folder, input=typed,
-        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, (command, result.stderr)
     return result.stdout

@@ -314,7 +314,7 @@ def test_ctrl_c_stops_an_answer_and_then_ends_the_chat(trained: Path):
     command = ["groundup.cli.main", "chat", str(trained), "--max-new-tokens", "1000000"]
     process = subprocess.Popen(
         [sys.executable, "-m", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, encoding="utf-8", env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
     assert process.stdin and process.stdout
     process.stdin.write("It was\n")

@@ -87,7 +87,7 @@ def test_weights_are_not_loaded(directory: Path):
     result = subprocess.run(
         [sys.executable, "-c", MEASURED, "inspect", str(directory)],
         capture_output=True, text=True, encoding="utf-8", timeout=120,
-        env=os.environ | {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONUTF8": "1"},
     )  # fmt: skip
     assert result.returncode == 0 and "550 GB" in result.stdout and "F16" in result.stdout
     assert int(result.stderr) < 1 << 20, "kilobytes"
@@ -123,7 +123,7 @@ def test_a_terminal_without_box_characters_gets_others(
     encoding: str, directory: Path, tmp_path: Path
 ):
     named = directory.rename(tmp_path / "模型")
-    settings = {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"}
+    settings = {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
     result = subprocess.run(
         [sys.executable, "-m", "groundup.cli.main", "inspect", str(named)],
         capture_output=True, env=os.environ | settings, timeout=120,

@@ -75,7 +75,7 @@ def under_way(
     command = ["pretrain", "--data", texts / "english.txt", "--out", out, *settings]
     process = subprocess.Popen(
         [sys.executable, "-m", "groundup.cli.main", *map(str, command)],
-        stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_for_checkpoint(out, 2)
     yield out, process

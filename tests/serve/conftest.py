@@ -1,6 +1,5 @@
 """A server as a user starts it: `groundup serve` in a process of its own."""
 
-import os
 import re
 import subprocess
 import sys
@@ -43,7 +42,6 @@ def serving(model: Path, log: Path, *flags: object) -> Iterator[Server]:
     with log.open("w") as written:
         process = subprocess.Popen(
             [*map(str, command)], stderr=written, stdout=written, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     try:
         yield Server(process, _address(process, log), log)
