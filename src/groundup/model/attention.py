@@ -114,6 +114,7 @@ def score_scaling(config: ModelConfig) -> float:
     return (config.attention_scale or config.head_dim**-0.5) * score_scale(config.rope_scaling)
 
 
+# lab: causal_mask
 def causal_mask(time: int, total: int, device: torch.device) -> Bool[Tensor, "time total"]:
     """True where query i, the (total − time + i)-th token, may look at token j: not ahead."""
     return torch.ones(time, total, dtype=torch.bool, device=device).tril(total - time)

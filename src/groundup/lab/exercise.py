@@ -1,0 +1,80 @@
+"""What an exercise is: a part of groundup to be written anew, and how it is asked, tried and explained."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Draw:
+    """Random inputs: the same ones for the same seed."""
+
+    def __init__(self, seed: int):
+        self.python = random.Random(seed)
+        self.torch = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape: int) -> Float[Tensor, "*shape"]:
+        return torch.randn(shape, generator=self.torch)
+
+    def integers(self, below: int, *shape: int) -> Int[Tensor, "*shape"]:
+        return torch.randint(below, shape, generator=self.torch)
+
+    def integer(self, least: int, most: int) -> int:
+        return self.python.randint(least, most)
+
+    def choice(self, options: Sequence[T]) -> T:
+        return self.python.choice(options)
+
+
+def call(part: Callable, *arguments: Any) -> Any:
+    """How most parts are tried: they are functions."""
+    return part(*arguments)
+
+
+class Mistake(NamedTuple):
+    """A typical mistake, as a change to the reference's source."""
+
+    old: str
+    new: str
+    text: str
+    """What is wrong, in a sentence (marked for translation)."""
+
+
+class Plug(NamedTuple):
+    """Where a learner's part takes the place of ours in the running model."""
+
+    target: str
+    adapt: Callable[[Any], Any] = lambda part: part
+    """What is put there, made of the learner's part."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One part to write. Texts are marked for translation."""
+
+    name: str
+    target: str
+    """The reference: "module:function", "module:Class.method", or "module:Class" for all of it."""
+    title: str
+    text: str
+    """Why the part exists, the formula, the shapes."""
+    hints: tuple[str, str, str]
+    """Each says more than the one before; after them comes the reference itself."""
+    inputs: Callable[[Draw], tuple]
+    """The arguments of one try."""
+    mistakes: tuple[Mistake, ...]
+    use: Callable[..., Any] = call
+    """(part, *arguments) → what is compared. The part is the function; for a method, and for a class,
+    the class."""
+    plugs: tuple[Plug, ...] = field(default=())
+    """Where it goes in the running model; where nothing is named, in the place of the reference."""
+    edits: bool = False
+    """The part is to change its arguments, which are compared as well."""
+    chapter: str = ""
+    """The chapter of the guide; filled in by the list of all exercises."""

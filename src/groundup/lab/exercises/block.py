@@ -1,0 +1,5 @@
+"""Exercises on the parts of a block."""
+
+from groundup.lab.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()

@@ -1,0 +1,5 @@
+"""Exercises on tokens and positions."""
+
+from groundup.lab.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()

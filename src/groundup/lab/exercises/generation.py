@@ -1,0 +1,5 @@
+"""Exercises on generation."""
+
+from groundup.lab.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()

@@ -1,0 +1,5 @@
+"""Exercises on the whole model."""
+
+from groundup.lab.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()

@@ -1,0 +1,5 @@
+"""Exercises on models at work."""
+
+from groundup.lab.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()

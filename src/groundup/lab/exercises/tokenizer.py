@@ -1,0 +1,5 @@
+"""Exercises on tokenizers."""
+
+from groundup.lab.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()
