@@ -163,7 +163,7 @@ def report(lab: "Lab", name: str, finding: "Finding", brief: bool = False) -> No
         return
     lines = [finding.code and f"> {finding.code}", *finding.message.splitlines()]
     if finding.call:
-        lines.append(translate(N_("in the call {call}"), lab.language).format(call=finding.call))
+        lines.append(translate(N_("with {call}"), lab.language).format(call=finding.call))
     if finding.diagnosis:
         text = translate(N_("Perhaps this: {diagnosis}"), lab.language)
         lines.append(text.format(diagnosis=finding.diagnosis))
