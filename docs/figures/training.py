@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from training_drawn import draw
 
+from groundup.compress.masks import apply_masks, choose, magnitudes, wanda_scores
 from groundup.data.packing import Example, PackedBatches, PackedRows, fit
 from groundup.data.windows import WindowStream
 from groundup.evaluate.intervals import wilson
@@ -229,8 +230,9 @@ def evaluation(base: GPT, tokenizer: Tokenizer, unseen: Text) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def compression(base: GPT, unseen: Text) -> dict[str, Any]:
-    """What rounding changes: the matrices, by bits and size of a group, and the text's bits per byte."""
+def compression(base: GPT, text: Text, unseen: Text) -> dict[str, Any]:
+    """What rounding changes in the matrices, by bits and size of a group, and in the bits per byte; and
+    what it costs to take weights away, chosen by size or with what they are multiplied by."""
     found: dict[str, Any] = {"exact": language(base, unseen, 400).bits_per_byte}
     for bits in (8, 4):
         points = []
@@ -245,6 +247,15 @@ def compression(base: GPT, unseen: Text) -> dict[str, Any]:
             score = language(model, unseen, 400).bits_per_byte
             points.append([group, math.sqrt(wrong / all_of_it), score])
         found[str(bits)] = points
+    windows = [torch.tensor(window[None, :-1]) for window in text.side_by_side(64)]
+    scored = {"magnitude": magnitudes(base), "wanda": wanda_scores(base, windows)}
+    for name, scores in scored.items():
+        points = []
+        for share in (0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7):
+            model = copy.deepcopy(base).eval()
+            apply_masks(model, choose(scores, share, "row"))
+            points.append([share, language(model, unseen, 200).bits_per_byte])
+        found[name] = points
     return found
 
 
@@ -289,7 +300,7 @@ def measure() -> dict[str, Any]:
         "generation": lambda: generation(base, tokenizer),
         "tuning": lambda: tuning(base, tokenizer, text, unseen),
         "evaluation": lambda: evaluation(base, tokenizer, unseen),
-        "compression": lambda: compression(base, unseen),
+        "compression": lambda: compression(base, text, unseen),
         "serving": serving,
     }
     found: dict[str, Any] = {

@@ -35,9 +35,10 @@ ZH = {
     "How sure, and how often right": "有多大把握，又有多常答对", "probability it gives": "模型给出的概率",
     "share that is right": "实际答对的比例", "base": "读过 4000 个故事", "overfit": "背下 40 个故事",
     "One model, more questions": "同一个模型，题目越来越多", "questions": "题数", "accuracy": "正确率",
-    "Error of the matrices": "矩阵的误差", "numbers that share a scale": "共用一个缩放系数的数的个数",
+    "Rounding: the matrices": "舍入：矩阵的误差", "numbers that share a scale": "共用一个缩放系数的数的个数",
     "relative error": "相对误差", "8 bits": "8 比特", "4 bits": "4 比特",
-    "Error of the text": "对文本的影响", "32 bits": "32 比特", "All texts together": "所有文本合计",
+    "Pruning: the text": "剪枝：对文本的影响", "share of weights set to zero": "设为零的权重比例",
+    "magnitude": "按大小选", "wanda": "按大小 × 输入选（Wanda）", "All texts together": "所有文本合计",
     "texts at once": "同时处理的文本数", "tokens per second": "每秒词元数",
     "Each text waits": "每个文本的等待", "milliseconds per token": "每个词元的毫秒数",
 }  # fmt: skip
@@ -45,7 +46,7 @@ EN = {
     "good": "good: 0.01, with warm-up", "no warm-up": "0.01, no warm-up", "too large": "too large: 0.1",
     "too small": "too small: 0.0001", "after": "after", "full": "all parameters",
     "replay": "all, and a quarter old text", "lora": "LoRA, rank 8", "base": "has read 4,000 stories",
-    "overfit": "knows 40 stories by heart",
+    "overfit": "knows 40 stories by heart", "magnitude": "by size", "wanda": "by size × input (Wanda)",
 }  # fmt: skip
 Say = Callable[[str], str]
 
@@ -171,20 +172,26 @@ def evaluation(found: dict[str, Any], say: Say) -> Figure:
 def compression(found: dict[str, Any], say: Say) -> Figure:
     figure, left, right = _two()
     for bits, colour in {"4": RED, "8": BLUE}.items():
-        groups, errors, scores = np.array(found[bits]).T
+        groups, errors, _ = np.array(found[bits]).T
         places = np.arange(len(groups))
-        name = say(f"{bits} bits")
-        left.plot(places, errors, color=colour, marker="o", markersize=5, label=name)
-        right.plot(places, scores, color=colour, marker="o", markersize=5, label=name)
-        for axes in (left, right):
-            axes.set_xticks(places, [f"{group:.0f}" for group in groups])
-    right.axhline(found["exact"], color=GREY, linestyle="--", linewidth=1.5, label=say("32 bits"))
-    shared = say("numbers that share a scale")
-    _label(left, say("Error of the matrices"), shared, say("relative error"))
-    _label(right, say("Error of the text"), shared, say("bits per byte"))
-    left.set(yscale="log")
+        left.plot(places, errors, color=colour, marker="o", markersize=5, label=say(f"{bits} bits"))
+        left.set_xticks(places, [f"{group:.0f}" for group in groups])
+    for name, colour in {"magnitude": ORANGE, "wanda": GREEN}.items():
+        shares, scores = np.array(found[name]).T
+        right.plot(shares, scores, color=colour, marker="o", markersize=5, label=say(name))
+    _label(
+        left,
+        say("Rounding: the matrices"),
+        say("numbers that share a scale"),
+        say("relative error"),
+    )
+    _label(
+        right, say("Pruning: the text"), say("share of weights set to zero"), say("bits per byte")
+    )
+    left.set(ylim=(0, None))
+    right.set(ylim=(0, None))
     left.legend(fontsize=9, loc="center right")
-    right.legend(fontsize=9)
+    right.legend(fontsize=9, loc="upper left")
     return figure
 
 
