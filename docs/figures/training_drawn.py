@@ -28,13 +28,13 @@ ZH = {
     "no warm-up": "0.01，没有预热", "too large": "太大：0.1", "too small": "太小：0.0001",
     "cosine": "余弦", "wsd": "先平后降（wsd）", "inverse-sqrt": "平方根倒数",
     "temperature 1": "温度 1", "temperature 0.5": "温度 0.5", "temperature 2": "温度 2",
-    "others": "其他", "probability of the next token": "下一个词元的概率", "after": "提示：",
+    "others": "其他", "probability of the next token": "下一个词元的概率", "after": "提示",
     "full": "全部参数", "replay": "全部参数，混入 1/4 旧文本", "lora": "LoRA，秩 8",
     "Answers: learned": "回答：学到的", "Stories: forgotten": "故事：忘掉的",
     "held-out loss (nats per token)": "未训练对话上的损失（奈特/词元）", "bits per byte": "每字节比特数",
     "How sure, and how often right": "有多大把握，又有多常答对", "probability it gives": "模型给出的概率",
     "share that is right": "实际答对的比例", "base": "读过 4000 个故事", "overfit": "背下 40 个故事",
-    "One model, more questions": "同一个模型，题目越来越多", "questions": "题数", "accuracy": "正确率",
+    "One model, more questions": "同一个模型，题目越来越多", "questions": "题数", "accuracy": "准确率",
     "Rounding: the matrices": "舍入：矩阵的误差", "numbers that share a scale": "共用一个缩放系数的数的个数",
     "relative error": "相对误差", "8 bits": "8 比特", "4 bits": "4 比特",
     "Pruning: the text": "剪枝：对文本的影响", "share of weights set to zero": "设为零的权重比例",
@@ -113,7 +113,7 @@ def generation(found: dict[str, Any], say: Say) -> Figure:
         axes.grid(visible=False)
         axes.tick_params(left=False, bottom=False, labelbottom=False)
         axes.spines[["bottom", "left"]].set_visible(False)
-    panels[0].set(yticks=range(len(tokens)), yticklabels=tokens, xlim=(0, 1.05))
+    panels[0].set(yticks=range(len(tokens)), yticklabels=tokens, xlim=(0, 0.68))
     panels[0].invert_yaxis()
     figure.suptitle(f"{say('after')} “{found['prompt']}”", fontsize=10.5)
     figure.supxlabel(say("probability of the next token"), fontsize=10)
@@ -188,8 +188,8 @@ def compression(found: dict[str, Any], say: Say) -> Figure:
     _label(
         right, say("Pruning: the text"), say("share of weights set to zero"), say("bits per byte")
     )
-    left.set(ylim=(0, None))
-    right.set(ylim=(0, None))
+    left.set_ylim(bottom=0)
+    right.set_ylim(bottom=0.66)
     left.legend(fontsize=9, loc="center right")
     right.legend(fontsize=9, loc="upper left")
     return figure
