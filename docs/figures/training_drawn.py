@@ -69,7 +69,7 @@ def draw(found: dict[str, Any], folder: Path, png: Path | None = None) -> None:
 def _with_fonts(svg: str) -> str:
     """The fonts of the reader instead of those of the machine that drew, and short numbers."""
     svg = re.sub(r"(font: (?:\d+ )?[\d.]+px) [^;\"]*", rf"\1 {FONTS}", svg)
-    return re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    return re.sub(r"(\d+\.\d\d)\d{2,}", r"\1", svg)
 
 
 def _two(height: float = 3.1) -> tuple[Figure, Axes, Axes]:
