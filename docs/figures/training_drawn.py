@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#767676"
 FONTS = "'Helvetica Neue', Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "groundup", "font.size": 10.5,
     "font.family": ["DejaVu Sans", "Noto Sans CJK SC"], "axes.titlesize": 11,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
@@ -202,7 +202,9 @@ def serving(found: dict[str, Any], say: Say) -> Figure:
     for axes, figures in ((left, speeds), (right, waits)):
         axes.bar(places, figures, color=BLUE if axes is left else ORANGE, width=0.65)
         for place, figure_ in zip(places, figures, strict=True):
-            axes.text(place, figure_, f"{figure_:,.0f}", ha="center", va="bottom", fontsize=9)
+            axes.text(
+                float(place), figure_, f"{figure_:,.0f}", ha="center", va="bottom", fontsize=9
+            )
         axes.set_xticks(places, [f"{size:.0f}" for size in sizes])
         axes.grid(visible=False, axis="x")
     _label(left, say("All texts together"), say("texts at once"), say("tokens per second"))
