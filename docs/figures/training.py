@@ -1,6 +1,6 @@
 """The figures of chapters 7 to 12: trains small models, measures, and draws.
 
-    python docs/figures/training.py          # two or three minutes on one core
+    python docs/figures/training.py          # some three minutes on a core of its own
     python docs/figures/training.py --draw   # only draws again what training.json holds
 
 Everything that is measured is written to `training.json` beside this file, where the figures that the
