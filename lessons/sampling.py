@@ -205,13 +205,14 @@ def _(say):
                 """
                 The unlikely ones: the ratio of two probabilities is raised to the power of 1/temperature, so
                 at 0.2 a token half as likely as the first becomes 32 times less likely. That rules
-                no token out, although a probability below 10⁻⁴⁵ is 0 to the computer. At 2 ratios shrink to their square root, and the hundreds of tokens far to
-                the right, which do not even show, come to be drawn.
+                no token out, although a probability below 10⁻⁴⁵ is 0 to the computer. At 2 ratios shrink to
+                their square root, and the hundreds of tokens far to the right, which do not even show, come
+                to be drawn.
                 """,
                 """
                 不太可能的那些：两个概率之比会变成自己的 1/温度 次方。温度为 0.2 时，概率为第一名一半的 token，
-                会变成第一名的 1/32。这并不排除任何 token，只是低于 10⁻⁴⁵ 的概率在计算机里就是 0。温度为 2 时，比值缩小为平方根，
-                右边那几百个图上都看不到的 token 也会被抽中。
+                会变成第一名的 1/32。这并不排除任何 token，只是低于 10⁻⁴⁵ 的概率在计算机里就是 0。
+                温度为 2 时，比值缩小为平方根，右边那几百个图上都看不到的 token 也会被抽中。
                 """,
             ),
             say(

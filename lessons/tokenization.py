@@ -18,9 +18,9 @@ with app.setup:
     from groundup.tokenizer.usage import usage
     from groundup.tokenizer.vocabulary import MergeVocabulary
     from groundup.tokenizer.words import SPLIT_PATTERN, count_words
-    from groundup.world.documents import Mixture, training_documents
+    from groundup.world.documents import Mixture, spaced, training_documents
 
-    MOST_MERGES = 1200
+    MOST_MERGES = 1800
     COLOURS = ("#cfe8ff", "#ffe3c2", "#d8f5d0", "#f3d6f5", "#fff3b0")
 
 
@@ -53,17 +53,18 @@ def _(say):
             does that again. So frequent words become one token, and rare ones fall into pieces; nothing is
             unknown.
 
-            The vocabulary here is learned, when this page opens, from 600 short texts of the sample world in
+            The vocabulary here is learned, when this page opens, from some hundred short texts of the sample world in
             English and Chinese. Choose how many of its merges to use, and watch a text fall into fewer tokens.
             """,
             """
             # 分词
 
             模型读的不是字母，而是 token 的编号。字节对编码（BPE，Sennrich 等 2016）从 256 个字节开始，
-            数一数哪两个相邻的 token 最常一起出现，把它们合成一个新 token，再数，再合。于是常用词成为一个 token，
-            罕见词散成几段，而没有任何字词是“未知”的。
+            数一数哪两个相邻的 token 最常一起出现，把它们合成一个新 token，再数，再合。于是常用词成为
+            一个 token，罕见词散成几段，而没有任何字词是“未知”的。
 
-            打开本页时，词表从样例世界的 600 篇中英文短文中学出来。请选择用其中多少次合并，看文本怎样变成更少的 token。
+            打开本页时，词表从样例世界的几百篇中英文短文中学出来。请选择用其中多少次合并，
+            看文本怎样变成更少的 token。
             """,
         )
     )
@@ -89,34 +90,48 @@ def tokenizer_of(merges: Merges) -> Tokenizer:
 @app.cell
 def _():
     texts = {language: sample_texts(language) for language in ("en", "zh")}
-    words = count_words([*texts["en"], *texts["zh"]], SPLIT_PATTERN, [])
-    all_merges = learn_merges(words, MOST_MERGES)
-    return all_merges, texts
+    return (texts,)
 
 
 @app.cell
-def _(all_merges):
-    count = mo.ui.slider(0, len(all_merges), 10, value=300, show_value=True, full_width=True)
-    return (count,)
+def _(texts, word_borders):
+    chinese = map(spaced, texts["zh"]) if word_borders.value else texts["zh"]
+    words = count_words([*texts["en"], *chinese], SPLIT_PATTERN, [])
+    all_merges = learn_merges(words, MOST_MERGES)
+    return (all_merges,)
 
 
 @app.cell
 def _():
+    count = mo.ui.slider(0, MOST_MERGES, 10, value=600, show_value=True, full_width=True)
+    word_borders = mo.ui.checkbox()
     text = mo.ui.text_area(
-        "Mia is in the kitchen. She is holding a yellow balloon.\n"
-        "小明在图书馆里，拿着黄色的气球。\n"
+        "Lily is in the library. She has a golden ring.\n"
+        "阿宝在图书馆，手里有一个金色的戒指。\n"
         "Photosynthesis? 光合作用？",
         full_width=True,
     )
-    return (text,)
+    return count, text, word_borders
 
 
 @app.cell(hide_code=True)
-def _(count, say, text):
+def _(count, say, text, word_borders):
     mo.vstack(
         [
             mo.md(say("Merges in use:", "使用的合并次数：")),
             count,
+            mo.hstack(
+                [
+                    word_borders,
+                    mo.md(
+                        say(
+                            "Learn from Chinese with the borders of words marked (`world.documents.spaced`)",
+                            "学词表时标出中文词的边界（`world.documents.spaced`）",
+                        )
+                    ),
+                ],
+                justify="start",
+            ),
             mo.md(say("A text to cut into tokens:", "要切分的文本：")),
             text,
         ]
@@ -145,8 +160,8 @@ def _(ids, pieces, say, text):
             mo.Html(f'<div style="white-space:pre-wrap;font-family:monospace">{_spans}</div>'),
             mo.md(
                 say(
-                    f"{_bytes} bytes, **{len(ids)}** tokens. (Point at a token to see its id; `\\xe5` is a byte "
-                    "that is only a part of a character.)",
+                    f"{_bytes} bytes, **{len(ids)}** tokens. (Point at a token to see its id; `\\xe5` is a "
+                    "byte that is only a part of a character.)",
                     f"{_bytes} 字节，**{len(ids)}** 个 token。（鼠标指向一个 token 可看到它的编号；`\\xe5` "
                     "这样的是一个字节，只是某个字的一部分。）",
                 )
@@ -173,7 +188,7 @@ def _(count, say, tokenizer):
 
 @app.cell
 def _(all_merges, texts):
-    sizes = list(range(0, len(all_merges) + 1, 100))
+    sizes = list(range(0, len(all_merges) + 1, 150))
     bytes_per_token = {
         language: [usage(tokenizer_of(all_merges[:n]), some).bytes_per_token for n in sizes]
         for language, some in texts.items()
@@ -207,13 +222,13 @@ def _(say):
                 "“ is in the”、“ kitchen” 和“图书馆”，哪个最先成为一个 token？",
             ): say(
                 """
-                “图书馆” and “ kitchen” after some hundreds of merges, “ is in the” never: text is first cut
-                into words (`SPLIT_PATTERN`), and merges do not cross their borders. Short frequent words
-                such as “ is” come within the first merges.
+                “ kitchen” after about 370 merges, “图书馆” after about 610, “ is in the” never: text is first
+                cut into words (`SPLIT_PATTERN`), and merges do not cross their borders. Short frequent words
+                such as “ is” come among the first thirty.
                 """,
                 """
-                “图书馆”和 “ kitchen” 都在几百次合并之后，“ is in the” 永远不会：文本先切成词
-                （`SPLIT_PATTERN`），合并不跨越词的边界。“ is” 这样又短又常用的词，头几十次合并里就有了。
+                “ kitchen” 在约 370 次合并之后，“图书馆”在约 610 次之后，“ is in the” 永远不会：文本先切成词
+                （`SPLIT_PATTERN`），合并不跨越词的边界。“ is” 这样又短又常用的词，前三十次合并里就有了。
                 """,
             ),
             say(
@@ -245,17 +260,19 @@ def _(say):
                 """,
             ),
             say(
-                "Where does the curve of bytes per token become flat, and why?",
-                "每个 token 的字节数，曲线在哪里变平？为什么？",
+                "Where does the curve of English become flat, and why does that of Chinese go on? Tick the box.",
+                "英文的曲线在哪里变平？中文的为什么还在上升？请勾选方框。",
             ): say(
                 """
-                When nearly all words of this small world are one token each: more merges have nothing to
-                join. In real text there are always rarer words, and the curve goes on rising slowly, as the
-                vocabulary's table grows with every token.
+                After some 1,200 merges nearly every English word of this small world is one token, and there
+                is nothing left to join. Chinese has no spaces, so that a whole run of characters counts as a
+                word, and whole phrases such as “在图书馆” become tokens: short input, but the model then has
+                to learn each phrase by itself. With the borders of words marked, that curve becomes flat too.
                 """,
                 """
-                在这个小世界的词几乎都各成一个 token 的时候：再没有可合并的了。真实的文本里总有更罕见的词，
-                曲线会一直缓慢上升，而词表每多一个 token，嵌入表就大一行。
+                大约 1,200 次合并之后，这个小世界的英文词几乎都各成一个 token，再没有可合并的了。中文没有空格，
+                一整串汉字算作一个词，于是“在图书馆”这样的短语也成了 token：输入虽短，模型却要把每个短语单独学一遍。
+                标出词的边界，中文的曲线也会变平。
                 """,
             ),
         }
