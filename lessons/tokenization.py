@@ -53,14 +53,16 @@ def _(say):
             does that again. So frequent words become one token, and rare ones fall into pieces; nothing is
             unknown.
 
-            The vocabulary here is learned, when this page opens, from some hundred short texts of the sample world in
-            English and Chinese. Choose how many of its merges to use, and watch a text fall into fewer tokens.
+            The vocabulary here is learned, when this page opens, from some hundred short texts of the sample
+            world in English and Chinese. Choose how many of its merges to use, and watch a text fall into
+            fewer tokens.
             """,
             """
             # 分词
 
             模型读的不是字母，而是 token 的编号。字节对编码（BPE，Sennrich 等 2016）从 256 个字节开始，
-            数一数哪两个相邻的 token 最常一起出现，把它们合成一个新 token，再数，再合。于是常用词成为
+            数一数哪两个相邻的 token 最常一起出现，把它们合成一个新 token，再数，再合。
+            于是常用词成为
             一个 token，罕见词散成几段，而没有任何字词是“未知”的。
 
             打开本页时，词表从样例世界的几百篇中英文短文中学出来。请选择用其中多少次合并，
@@ -188,7 +190,7 @@ def _(count, say, tokenizer):
 
 @app.cell
 def _(all_merges, texts):
-    sizes = list(range(0, len(all_merges) + 1, 150))
+    sizes = [*range(0, len(all_merges), 150), len(all_merges)]
     bytes_per_token = {
         language: [usage(tokenizer_of(all_merges[:n]), some).bytes_per_token for n in sizes]
         for language, some in texts.items()
@@ -267,12 +269,14 @@ def _(say):
                 After some 1,200 merges nearly every English word of this small world is one token, and there
                 is nothing left to join. Chinese has no spaces, so that a whole run of characters counts as a
                 word, and whole phrases such as “在图书馆” become tokens: short input, but the model then has
-                to learn each phrase by itself. With the borders of words marked, that curve becomes flat too.
+                to learn each phrase by itself. With the borders of words marked, learning ends after fewer
+                than 1,200 merges in all: there is nothing left to join in either language.
                 """,
                 """
-                大约 1,200 次合并之后，这个小世界的英文词几乎都各成一个 token，再没有可合并的了。中文没有空格，
-                一整串汉字算作一个词，于是“在图书馆”这样的短语也成了 token：输入虽短，模型却要把每个短语单独学一遍。
-                标出词的边界，中文的曲线也会变平。
+                大约 1,200 次合并之后，这个小世界的英文词几乎都各成一个 token，再没有可合并的了。
+                中文没有空格，一整串汉字算作一个词，于是“在图书馆”这样的短语也成了 token：输入虽短，
+                模型却要把每个短语单独学一遍。标出词的边界，总共不到 1,200 次合并就学完了：
+                两种语言都再没有可合并的了。
                 """,
             ),
         }
