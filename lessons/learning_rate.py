@@ -230,12 +230,12 @@ def _(say):
                 About 0.01 to 0.03. A tenth of that leaves a loss of 3.8 instead of 2.2: the weights have not
                 come far in 100 steps. Ten times too much, 0.1, gives 2.4. Further on the steps jump over what
                 they seek: at 1 the loss first shoots up to 22 (only because gradients are clipped does it come
-                back), and the training ends where the others were after a few steps.
+                back), and the training ends where the others were after some ten steps.
                 """,
                 """
                 约在 0.01 到 0.03。取它的十分之一，损失是 3.8 而不是 2.2：100 步里权重没走多远。
                 大十倍，即 0.1，得 2.4。再大，步子就会跨过要找的地方：为 1 时，损失先冲到 22
-                （只因梯度裁剪才回得来），训练结束时还停在别的训练开头几步的水平。
+                （只因梯度裁剪才回得来），训练结束时还停在别的训练走了十来步的水平。
                 """,
             ),
             say(
@@ -249,7 +249,7 @@ def _(say):
                 """,
                 """
                 结束时的损失低约 0.1。大学习率走得快，但每一步都受那个批次的偶然性左右；学习率下降时，
-                这些误差相互抵消。请看曲线：学习率下降的那一段，损失降得最明显。
+                这些误差相互抵消。
                 """,
             ),
             say(

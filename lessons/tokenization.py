@@ -262,7 +262,7 @@ def _(say):
                 """,
             ),
             say(
-                "Where does the curve of English become flat, and why does that of Chinese go on? Tick the box.",
+                "Where does the curve of English become flat? Why does that of Chinese go on? Tick the box.",
                 "英文的曲线在哪里变平？中文的为什么还在上升？请勾选方框。",
             ): say(
                 """
