@@ -91,9 +91,14 @@ def _():
 @app.cell
 def _(sentence):
     words = sentence.value.split() or ["Mia"]
+    return (words,)
+
+
+@app.cell
+def _(words):
     asking = mo.ui.slider(1, len(words), value=len(words), show_value=True)
     window = mo.ui.slider(1, len(words), value=len(words), show_value=True)
-    return asking, window, words
+    return asking, window
 
 
 @app.cell(hide_code=True)

@@ -261,8 +261,8 @@ def _(say):
                 """,
                 """
                 约从 16 开始，有 18,432 个数；秩 4 只用四分之一的数就已接近，秩 1 则落在后面。第三幅图说明了原因：
-                全部权重一起学到的变化分散在许多方向上，LoRA 的变化恰好只有“秩”那么多个方向。模型更大、
-                任务离它已会的更近，需要的就更少。
+                全部权重一起学到的变化分散在许多方向上，LoRA 的变化恰好只有“秩”那么多个方向。
+                模型更大、任务离它已会的更近，需要的就更少。
                 """,
             ),
             say(
@@ -271,12 +271,11 @@ def _(say):
             ): say(
                 """
                 It works much like a learning rate of what is added. At 1 the adapter does not come far in 60
-                steps; at 256 it overshoots: the curve rises at first, the tasks end worse, and the stories are
-                lost altogether.
+                steps; at 256 it overshoots: the tasks end worse, and the stories are lost altogether.
                 """,
                 """
                 它很像所加部分的学习率。为 1 时，适配器 60 步里走不远；为 256 时走过了头：
-                曲线一开始反而上升，任务的结果更差，故事也丢光了。
+                任务的结果更差，故事也丢光了。
                 """,
             ),
             say(
