@@ -23,7 +23,7 @@ with app.setup:
     from groundup.train.schedules import rate
     from groundup.world.documents import training_documents
 
-    SWEPT = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
+    SWEPT = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
 
 
 @app.cell(hide_code=True)
@@ -120,7 +120,7 @@ def _(vocab_size, windows):
         peak: final(
             losses(
                 windows, vocab_size,
-                TrainConfig(steps=40, optimizer="adamw", learning_rate=peak, device="cpu"),
+                TrainConfig(steps=30, optimizer="adamw", learning_rate=peak, device="cpu"),
             )
         )
         for peak in SWEPT
@@ -198,7 +198,7 @@ def _(learning_rate, loss, rates, sweep):
     of_loss.plot(loss)
     of_loss.set(xlabel="step", ylabel="loss (nats)")
     of_sweep = figure.add_subplot(grid[:, 1])
-    of_sweep.semilogx(list(sweep), list(sweep.values()), "o-", label="40 steps each, wsd")
+    of_sweep.semilogx(list(sweep), list(sweep.values()), "o-", label="30 steps each, wsd")
     of_sweep.semilogx(learning_rate.value, final(loss), "*", ms=14, label="this training")
     of_sweep.set(xlabel="peak learning rate", ylabel="loss at the end")
     of_sweep.legend()

@@ -96,7 +96,7 @@ def sample_windows() -> tuple[Windows, Windows, int]:
     """Windows of stories and of tasks, and the size of their vocabulary."""
     stories, tasks = (
         [document.text for document in training_documents(0, 600, mixture, ("en",))]
-        for mixture in (Mixture(stories=0, tasks=0), Mixture(stories=0, tasks=1))
+        for mixture in (Mixture(stories=0.0, tasks=0.0), Mixture(stories=0.0, tasks=1.0))
     )
     tokenizer = Tokenizer.train_from_iterator([*stories, *tasks], 500)
     return windows_of(stories, tokenizer), windows_of(tasks, tokenizer), tokenizer.vocab_size
@@ -260,9 +260,9 @@ def _(say):
                 what it knows need fewer.
                 """,
                 """
-                约从 16 开始，有 18,432 个数；秩 4 只用四分之一的数就已接近，秩 1 则落在后面。第三幅图说明了原因：
-                全部权重一起学到的变化分散在许多方向上，LoRA 的变化恰好只有“秩”那么多个方向。
-                模型更大、任务离它已会的更近，需要的就更少。
+                约从 16 开始，有 18,432 个数；秩 4 只用四分之一的数就已接近，秩 1 则落在后面。
+                第三幅图说明了原因：全部权重一起学到的变化分散在许多方向上，
+                LoRA 的变化恰好只有“秩”那么多个方向。模型更大、任务离它已会的更近，需要的就更少。
                 """,
             ),
             say(

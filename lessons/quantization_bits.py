@@ -184,7 +184,7 @@ def learned_model() -> tuple[GPT, Windows]:
     torch.manual_seed(0)
     sizes = {"d_model": 64, "n_layers": 1, "n_heads": 2, "context_length": 32}
     model = GPT(preset("nano", vocab_size=tokenizer.vocab_size, **sizes))
-    config = TrainConfig(steps=150, optimizer="adamw", learning_rate=1e-2, device="cpu")
+    config = TrainConfig(steps=100, optimizer="adamw", learning_rate=1e-2, device="cpu")
     train(start_run(model, config), lambda n: windows.batch(n, 8), next_token)
     return model.eval(), windows
 

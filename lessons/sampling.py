@@ -84,7 +84,7 @@ def _(say):
 @app.function
 def learned_model() -> tuple[GPT, Tokenizer]:
     """A model of 85,000 weights that has read plain stories of the sample world."""
-    documents = training_documents(0, 1500, Mixture(stories=0, tasks=0), ("en",))
+    documents = training_documents(0, 1500, Mixture(stories=0.0, tasks=0.0), ("en",))
     # The others are small talk, in turns of a conversation.
     stories = [document.text for document in documents if not document.turns[0][0]]
     tokenizer = Tokenizer.train_from_iterator(stories, 600)

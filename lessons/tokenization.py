@@ -76,7 +76,7 @@ def _(say):
 @app.function
 def sample_texts(language: str) -> list[str]:
     """Stories of the sample world, without questions."""
-    documents = training_documents(0, 600, Mixture(stories=0, tasks=0), (language,))
+    documents = training_documents(0, 600, Mixture(stories=0.0, tasks=0.0), (language,))
     return [document.text for document in documents if not document.turns[0][0]]
 
 
