@@ -211,13 +211,13 @@ def _(say):
                 "把指数调到 0，再依次把 `head_dim` 调到 4、16、64、256。权重会怎样？",
             ): say(
                 """
-                Each token soon gives nearly all its weight to one. The product of two random vectors of d
+                Each token soon gives nearly all its weight to one word. The product of two random vectors of d
                 numbers is about √d in size, and the softmax of large scores is all or nothing; its gradient
                 is then nearly 0. With the exponent 0.5, which is 1/√d, the size of the scores does not
                 depend on d (Vaswani et al. 2017, section 3.2.1).
                 """,
                 """
-                每个 token 很快就把权重几乎全给了某一个 token。两个 d 维随机向量的内积，大小约为 √d；分数一大，
+                每个 token 很快就把权重几乎全给了某一个词。两个 d 维随机向量的内积，大小约为 √d；分数一大，
                 softmax 就非此即彼，梯度也几乎为 0。指数取 0.5，即乘以 1/√d，分数的大小就与 d 无关
                 （Vaswani 等 2017，3.2.1 节）。
                 """,
