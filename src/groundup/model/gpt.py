@@ -167,6 +167,7 @@ class PreNormBlock(nn.Module):
             MixtureOfExperts(config) if config.has_experts(layer) else feed_forward(config)
         )
 
+    # lab: block
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from groundup.lab.exercise import Draw, Exercise, Mistake, Plug
-from groundup.lab.exercises.pieces import in_pieces, shaken
+from groundup.lab.exercises.pieces import LAST, dropping_all, in_pieces, shaken
 from groundup.language import N_
 from groundup.model.attention import Attention, attend_step_by_step, causal_mask
 from groundup.model.config import ModelConfig
@@ -71,14 +71,27 @@ def attention_inputs(draw: Draw) -> tuple:
         layer_pattern=["window" if windowed else "full"], window=3 if windowed else None,
     )  # fmt: skip
     padding = torch.tensor([0, 2]) if draw.in_turn((False, False, False, True)) else None
-    return config, draw.normal(2, 7, config.d_model), padding, draw.in_turn((7, 4, 6))
+    return (
+        config,
+        draw.normal(2, 7, config.d_model),
+        padding,
+        draw.in_turn((7, 4, 6)),
+        draw.in_turn(LAST),
+    )
 
 
 def use_attention(
-    part: type[Attention], config: ModelConfig, x: Tensor, padding: Tensor | None, first: int
+    part: type[Attention],
+    config: ModelConfig,
+    x: Tensor,
+    padding: Tensor | None,
+    first: int,
+    drops: bool,
 ) -> Tensor:
     """What a layer gives for x, of which it reads the `first` positions before the others."""
     layer = shaken(part(config, 0, rotation(config, config.layer_kind(0))))
+    if drops:
+        layer = dropping_all(layer)
     return in_pieces(
         lambda piece, past: layer(piece, Places(piece[..., 0].long(), past, padding)), x, first
     )

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
+LAST = (False, False, False, False, True)
+"""For `Draw.in_turn`: in the last of five tries only."""
 
 
 class Kept:
@@ -45,3 +47,11 @@ def shaken(part: M) -> M:
     for parameter in part.parameters():
         parameter.add_(0.3 * torch.randn_like(parameter))
     return part.eval()
+
+
+def dropping_all(part: M) -> M:
+    """A part in training, whose dropout leaves out everything: so that it can be told where it is."""
+    for module in part.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 1.0
+    return part.train()
