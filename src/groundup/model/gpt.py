@@ -76,6 +76,7 @@ class GPT(nn.Module):
         `padding` is how many ids at the start of each row are no text."""
         return self.head(self.hidden(ids, past, padding))
 
+    # lab: gpt
     def hidden(
         self,
         ids: Int[Tensor, "batch time"],
