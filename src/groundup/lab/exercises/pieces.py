@@ -14,9 +14,8 @@ LAST = (False, False, False, False, True)
 class Kept:
     """The simplest past: keys and values of all tokens, one after another."""
 
-    lengths = None
-
     def __init__(self) -> None:
+        self.lengths: Tensor | None = None
         self.length = 0
         self.states: dict[tuple[int, str], Tensor] = {}
         self.layers: dict[int, Tensor] = {}
