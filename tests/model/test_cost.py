@@ -110,6 +110,24 @@ def test_the_parameters_of_every_preset_are_those_of_the_model(name: str):
     assert cost.parameter_count(preset(name)) == size(without_memory(preset(name)))
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_formula_holds_for_every_preset(name: str):
+    config = preset(name)
+    assert cost.is_plain(config)
+    assert cost.parameter_count_by_formula(config) == cost.parameter_count(config)
+
+
+@settings(max_examples=80, deadline=None)
+@given(CONFIGS)
+def test_the_formula_holds_for_any_model_of_plain_parts(config: ModelConfig):
+    plain = {"latent": {}, "experts": {}, "attention_gate": False, "short_conv": 0,
+             "layer_pattern": ["window", "full"], "qk_norm_scope": "head"}  # fmt: skip
+    place = "pre" if config.norm_place == "sandwich" else config.norm_place
+    config = ModelConfig.parse(config.model_dump() | plain | {"norm_place": place})
+    assert cost.is_plain(config)
+    assert cost.parameter_count_by_formula(config) == cost.parameter_count(config)
+
+
 @settings(max_examples=80, deadline=None)
 @given(CONFIGS)
 def test_the_parameters_of_any_configuration_are_those_of_the_model_part_by_part(

@@ -6,11 +6,20 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from groundup.errors import InputError
 from groundup.model.config import ModelConfig
 from groundup.model.delta import CHUNK, delta_rule, delta_rule_step_by_step, unit
 from groundup.model.gpt import GPT
+from groundup.model.layers import (
+    LayerNorm,
+    RMSNorm,
+    gelu,
+    gelu_step_by_step,
+    layer_norm_step_by_step,
+    rms_norm_step_by_step,
+)
 from groundup.model.loss import cross_entropy, softcap, token_scores
 from groundup.train.objectives import next_token
 from tests.model.pieces import in_pieces
@@ -102,6 +111,26 @@ def test_the_delta_rule_by_chunks_equals_the_one_token_by_token(time: int, seed:
     whole = delta_rule_step_by_step(q, k, v, write, fade, memory)
     for ours, wanted in zip(delta_rule(q, k, v, write, fade, memory), whole, strict=True):
         torch.testing.assert_close(ours, wanted, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 0.1])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_norms_equal_the_steps_written_out(bias: bool, epsilon: float):
+    layer_norm, rms_norm = LayerNorm(24, epsilon, bias), RMSNorm(24, epsilon)
+    for parameter in [*layer_norm.parameters(), *rms_norm.parameters()]:
+        nn.init.normal_(parameter)
+    x = 3 * torch.randn(2, 5, 24) + 1
+    x[0, 0] = 2.0  # no variance
+    for norm, steps in (
+        (layer_norm(x), layer_norm_step_by_step(x, layer_norm.weight, layer_norm.bias, epsilon)),
+        (rms_norm(x), rms_norm_step_by_step(x, rms_norm.weight, epsilon)),
+    ):
+        torch.testing.assert_close(norm, steps, atol=1e-5, rtol=1e-5)
+
+
+def test_gelu_equals_its_steps_written_out():
+    x = torch.linspace(-8, 8, 1001)
+    torch.testing.assert_close(gelu(x), gelu_step_by_step(x), atol=1e-6, rtol=1e-5)
 
 
 def test_the_delta_memory_returns_what_was_written_under_a_key():

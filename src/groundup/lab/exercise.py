@@ -31,6 +31,10 @@ class Draw:
     def choice(self, options: Sequence[T]) -> T:
         return self.python.choice(options)
 
+    def in_turn(self, options: Sequence[T]) -> T:
+        """One option for each seed, so that as many tries as there are options meet them all."""
+        return options[self.torch.initial_seed() % len(options)]
+
 
 def call(part: Callable, *arguments: Any) -> Any:
     """How most parts are tried: they are functions."""

@@ -42,6 +42,7 @@ class Attention(nn.Module):
         self.short_conv = ShortConvolution(config) if config.short_conv else NoConvolution()
         self.residual_dropout = nn.Dropout(config.dropout)
 
+    # lab: attention
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:
@@ -58,9 +59,15 @@ class Attention(nn.Module):
         return self.residual_dropout(self.output(mixed))
 
 
+# lab: split_heads
 def split_heads(
     x: Float[Tensor, "batch time width"], head_dim: int
 ) -> Float[Tensor, "batch heads time head_dim"]:
+    """Each head's own numbers, `head_dim` side by side in `x`, as a matrix (time, head_dim).
+
+    >>> split_heads(torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), head_dim=2).tolist()
+    [[[[1.0, 2.0]], [[3.0, 4.0]]]]
+    """
     return x.unflatten(-1, (-1, head_dim)).transpose(1, 2)
 
 
@@ -79,6 +86,7 @@ def attend(
     )  # fmt: skip
 
 
+# lab: attend
 def attend_step_by_step(
     q: Float[Tensor, "batch heads time head_dim"],
     k: Float[Tensor, "batch kv_heads total head_dim"],
@@ -88,17 +96,45 @@ def attend_step_by_step(
     scale: float | None = None,
     softcap: float = math.inf,
 ) -> Float[Tensor, "batch heads time value_dim"]:
-    """softmax(q kᵀ / √head_dim, causal) v, one step a line: the reading version.
+    """softmax(q kᵀ · scale, masked) v, one step a line: the reading version. Without a `mask`, each
+    query sees the keys up to its own; `dropout` is the share of the weights that is left out.
 
     It also is what runs where scores are bent by a `softcap` (Gemma 2), which the kernel cannot."""
-    group = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    k, v = share_heads(k, q.shape[1]), share_heads(v, q.shape[1])
+    seen = causal_mask(q.shape[2], k.shape[2], q.device) if mask is None else mask
+    weights = attention_weights(q, k, seen, scale, softcap)
+    return F.dropout(weights, dropout) @ v
+
+
+# lab: attention_weights
+def attention_weights(
+    q: Float[Tensor, "batch heads time head_dim"],
+    k: Float[Tensor, "batch heads total head_dim"],
+    mask: Bool[Tensor, "..."],
+    scale: float | None = None,
+    softcap: float = math.inf,
+) -> Float[Tensor, "batch heads time total"]:
+    """How much each query takes of each key's value: softmax of q · k · scale over the keys for which
+    `mask` is True, so that the weights of a query add up to 1.
+
+    `scale` is 1/√head_dim where none is given. Below infinity, `softcap` bends each score to
+    softcap · tanh(score / softcap), before the mask."""
     scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
     if softcap < math.inf:
         scores = softcap * torch.tanh(scores / softcap)
-    seen = causal_mask(q.shape[2], k.shape[2], q.device) if mask is None else mask
-    weights = scores.masked_fill(~seen, -math.inf).softmax(dim=-1)
-    return F.dropout(weights, dropout) @ v
+    return scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+
+
+# lab: share_heads
+def share_heads(
+    x: Float[Tensor, "batch kv_heads total head_dim"], n_heads: int
+) -> Float[Tensor, "batch heads total head_dim"]:
+    """Keys or values for `n_heads` queries: each head once for every query head of its group.
+
+    >>> share_heads(torch.tensor([1.0, 2.0]).view(1, 2, 1, 1), n_heads=6).flatten().tolist()
+    [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+    """
+    return x.repeat_interleave(n_heads // x.shape[1], dim=1)
 
 
 def attention_kernel(config: ModelConfig) -> Callable[..., Tensor]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from groundup.model.config import LatentConfig, LayerKind, ModelConfig
+from groundup.model.config import GATED, LatentConfig, LayerKind, ModelConfig
 from groundup.model.gpt import GPT
 
 BYTES = 4
@@ -130,6 +130,39 @@ def _part(name: str, layers: Layers | None = None) -> str:
 def parameter_count(config: ModelConfig) -> int:
     """All trained numbers of the model."""
     return sum(parameters(config).values())
+
+
+# lab: parameter_count
+def parameter_count_by_formula(config: ModelConfig) -> int:
+    """`parameter_count` of a model of plain parts, from its sizes alone, as for GPT-2 and Llama: see
+    `is_plain`.
+
+    >>> parameter_count_by_formula(ModelConfig(vocab_size=10, d_model=8, n_heads=2, n_layers=1))
+    952
+    """
+    d_model, d_ff, bias = config.d_model, config.d_ff, config.bias
+    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    attention = d_model * (queries + 2 * keys) + queries * d_model  # keys and values are alike
+    attention += config.qkv_bias * (queries + 2 * keys) + bias * d_model
+    wide = 2 if config.feed_forward in GATED else 1  # matrices from d_model to d_ff
+    feed_forward = wide * (d_model * d_ff + bias * d_ff) + d_ff * d_model + bias * d_model
+    per_number = 2 if config.norm == "layernorm" and bias else 1
+    norms = 2 * per_number * (d_model + config.qk_norm * config.head_dim)
+    final_norm = 0 if config.norm_place == "post" else per_number * d_model
+    positions = config.context_length * d_model if config.position == "learned" else 0
+    tables = config.vocab_size * d_model * (1 if config.tie_embeddings else 2)
+    return config.n_layers * (attention + feed_forward + norms) + final_norm + positions + tables
+
+
+def is_plain(config: ModelConfig) -> bool:
+    """Whether all layers are alike, with attention, one feed-forward, two norms of the stream, and
+    those of each head, at most."""
+    special = (
+        config.latent.kv_rank, config.experts.count, config.attention_gate, config.short_conv,
+        "linear" in config.layer_pattern, config.norm_place == "sandwich",
+        config.qk_norm_scope == "all",
+    )  # fmt: skip
+    return not any(special)
 
 
 def active_parameter_count(config: ModelConfig) -> int:

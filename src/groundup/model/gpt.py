@@ -76,6 +76,7 @@ class GPT(nn.Module):
         `padding` is how many ids at the start of each row are no text."""
         return self.head(self.hidden(ids, past, padding))
 
+    # lab: gpt
     def hidden(
         self,
         ids: Int[Tensor, "batch time"],
@@ -167,6 +168,7 @@ class PreNormBlock(nn.Module):
             MixtureOfExperts(config) if config.has_experts(layer) else feed_forward(config)
         )
 
+    # lab: block
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:

@@ -1,5 +1,6 @@
 """Norms and feed-forwards: the parts of a block besides attention."""
 
+import math
 from typing import Any
 
 import torch
@@ -25,6 +26,25 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
+# lab: layer_norm
+def layer_norm_step_by_step(
+    x: Float[Tensor, "*batch width"],
+    weight: Float[Tensor, " width"],
+    bias: Float[Tensor, " width"] | None,
+    epsilon: float,
+) -> Float[Tensor, "*batch width"]:
+    """(x − mean) / √(variance + epsilon) · weight + bias: `LayerNorm` written out. Mean and variance
+    are those of the last axis; a `bias` of None is none.
+
+    >>> layer_norm_step_by_step(torch.tensor([1.0, 3.0]), torch.ones(2), None, 0.0).tolist()
+    [-1.0, 1.0]
+    """
+    distance = x - x.mean(dim=-1, keepdim=True)
+    variance = distance.square().mean(dim=-1, keepdim=True)
+    normed = distance / torch.sqrt(variance + epsilon)
+    return normed * weight if bias is None else normed * weight + bias
+
+
 class RMSNorm(nn.Module):
     """Scale to mean square 1, then a trained scale (Zhang and Sennrich 2019)."""
 
@@ -35,6 +55,19 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+
+
+# lab: rms_norm
+def rms_norm_step_by_step(
+    x: Float[Tensor, "*batch width"], weight: Float[Tensor, " width"], epsilon: float
+) -> Float[Tensor, "*batch width"]:
+    """x / √(mean of x² + epsilon) · weight: `RMSNorm` written out. The mean is that of the last axis.
+
+    >>> rms_norm_step_by_step(torch.tensor([2.0, -2.0]), torch.ones(2), 0.0).tolist()
+    [1.0, -1.0]
+    """
+    mean_square = x.square().mean(dim=-1, keepdim=True)
+    return x / torch.sqrt(mean_square + epsilon) * weight
 
 
 class ZeroCenteredRMSNorm(RMSNorm):
@@ -102,6 +135,7 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.feed_forward]
         self.dropout = nn.Dropout(config.dropout)
 
+    # lab: feed_forward
     def forward(
         self, x: Float[Tensor, "batch time d_model"]
     ) -> Float[Tensor, "batch time d_model"]:
@@ -120,6 +154,7 @@ class SwiGLU(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.activation = F.silu
 
+    # lab: swiglu
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         return self.dropout(self.down(self.activation(self.gate(x)) * self.up(x)))
 
@@ -155,6 +190,17 @@ class _SquaredReLU(torch.autograd.Function):
 def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """GELU in the tanh form that GPT and GPT-2 were trained with (Hendrycks and Gimpel 2016)."""
     return F.gelu(x, approximate="tanh")
+
+
+# lab: gelu
+def gelu_step_by_step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))): `gelu` written out.
+
+    >>> gelu_step_by_step(torch.tensor([0.0, -20.0, 20.0])).abs().tolist()
+    [0.0, 0.0, 20.0]
+    """
+    bent = torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    return 0.5 * x * (1 + bent)
 
 
 ACTIVATIONS = {"relu": F.relu, "gelu": gelu, "relu2": relu2}

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from groundup.lab.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
-    "attention": ("causal_mask",),
-}
+    "attention": (
+        "attention_weights", "causal_mask", "split_heads", "share_heads", "attend", "attention",
+    ),
+    "block": ("layer_norm", "rms_norm", "gelu", "swiglu", "feed_forward", "block"),
+    "gpt": ("gpt", "parameter_count"),
+}  # fmt: skip
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
 
 NAMES = tuple(name for names in CHAPTERS.values() for name in names)
