@@ -37,6 +37,15 @@ def call(part: Callable, *arguments: Any) -> Any:
     return part(*arguments)
 
 
+def with_gradient(part: Callable, x: Tensor, *others: Any) -> dict[str, Any]:
+    """How a loss is tried: training needs its gradient in the first argument too."""
+    x = x.clone().requires_grad_()
+    loss = part(x, *others)
+    follows = torch.is_tensor(loss) and loss.requires_grad
+    gradient = torch.autograd.grad(loss.sum(), x)[0] if follows else None
+    return {"loss": loss, "gradient": gradient}
+
+
 class Mistake(NamedTuple):
     """A typical mistake, as a change to the reference's source."""
 
