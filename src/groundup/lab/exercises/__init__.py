@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "attention": ("causal_mask",),
+    "tuning": ("last_token", "loss_mask", "chat_template", "lora", "dpo", "group_advantages"),
+    "compression": ("quantize", "pack", "prune", "distill"),
+    "serving": ("pad", "accept"),
 }
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
 

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundup.compress import distill
 from groundup.compress.config import DistillConfig
 from groundup.compress.distill import Teaching
-from groundup.lab.exercise import Draw, Exercise, Mistake, Plug, with_gradient
+from groundup.lab.exercise import Draw, Exercise, Mistake, Plug, as_it_is, with_gradient
 from groundup.language import N_
-from groundup.model import quantized
 from groundup.model.gpt import Head
-from groundup.model.linear import Linear, linear
+from groundup.model.linear import linear
 from groundup.model.loss import softcap
 
 
@@ -24,19 +23,6 @@ def matrix(draw: Draw) -> tuple:
     weight[1, :group] = weight[1, :group].abs() + 0.5
     weight[2, 1] = -9.0
     return weight, draw.choice([8, 4, 8]), group
-
-
-def as_layer(part: Callable) -> Callable:
-    """In place of a layer that holds codes, one that holds the numbers that they stand for."""
-
-    def rounded(layer: nn.Linear, bits: int) -> nn.Linear:
-        groups = quantized.grouped(layer.weight.detach().float(), bits)
-        decoded = part(groups.flatten(1), bits, groups.shape[2])[:, : layer.in_features]
-        made = Linear(layer.in_features, layer.out_features, layer.bias is not None)
-        made.weight, made.bias = nn.Parameter(decoded), layer.bias
-        return made
-
-    return rounded
 
 
 def codes(draw: Draw) -> tuple:
@@ -68,7 +54,7 @@ def logits_of_both(draw: Draw) -> tuple:
 
 def as_loss(part: Callable) -> Callable:
     """In place of the loss that never holds all logits, where the teacher is asked now."""
-    in_chunks = distill.distillation_loss
+    in_chunks = as_it_is(distill.distillation_loss)
 
     def distillation_loss(
         hidden: Tensor, head: Head, teacher: Teaching, targets: Tensor, config: DistillConfig
@@ -124,7 +110,6 @@ In: a matrix, out × in, the bits (8 or 4), and the size of a group. Out: the ma
                "scales).nan_to_num().flatten(1)"),
         ),
         inputs=matrix,
-        plugs=(Plug("groundup.model.quantized:rounded", adapt=as_layer),),
         mistakes=(
             Mistake("(high - low) / 15", "(high - low) / 16",
                     N_("Sixteen codes have fifteen steps between them: from low to high it is 15 scales.")),

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.lab.exercise import Draw, Exercise, Mistake, Plug, with_gradient
+from groundup.lab.exercise import Draw, Exercise, Mistake, Plug, as_it_is, with_gradient
 from groundup.language import N_
 from groundup.tokenizer import chat
 
@@ -45,7 +45,7 @@ def messages(draw: Draw) -> tuple:
 
 def as_rendering(part: Callable) -> Callable:
     """In place of Jinja, for our own template."""
-    by_jinja = chat.render_marked
+    by_jinja = as_it_is(chat.render_marked)
 
     def render_marked(
         template: str, messages: Any, add_generation_prompt: bool = False, *more: Any, **named: Any
