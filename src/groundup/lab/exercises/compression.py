@@ -80,23 +80,25 @@ EXERCISES = (
         target="groundup.model.quantized:quantize_step_by_step",
         title=N_("Quantisation: numbers in 8 and 4 bits"),
         text=N_("""\
-A number of 32 bits takes four bytes. In 8 bits it takes one, in 4 bits half of one: the model is a quarter or
-an eighth as large, and as memory is read faster then, it speaks faster. The price: only 255 or 16 different
-numbers are left. A number w is stored as a small whole number, its code; what comes back is near to w:
+A number of 32 bits takes four bytes. In 8 bits it takes one, in 4 bits half of one: the model is a
+quarter or an eighth as large, and as memory is read faster then, it speaks faster. The price: only 255 or
+16 different numbers are left. A number w is stored as a small whole number, its code; what comes back is
+near to w:
 
     code = round(w / scale + zero)        w ≈ (code − zero) · scale
 
-Each group of neighbours in a row has a scale (and zero) of its own, so that one outlier spoils only its group.
+Each group of neighbours in a row has a scale (and zero) of its own, so that one outlier spoils only its
+group.
 
 8 bits: scale = max |w| / 127, zero = 0. The number that is largest by size becomes 127 or −127.
         Example: 1.27 and −0.504. scale 0.01, codes 127 and −50, and back come 1.27 and −0.50.
-4 bits: there are the codes 0 to 15, with 15 steps between them. From low to high: scale = (high − low) / 15,
-        where low is at most 0 and high at least 0, so that 0 itself has a code: zero = round(−low / scale).
+4 bits: the codes 0 to 15 have 15 steps between them, from low to high: scale = (high − low) / 15, with
+        low at most 0 and high at least 0, so that 0 itself has a code: zero = round(−low / scale).
         The scale is stored in bfloat16: .bfloat16().float() rounds it.
-        Example: 0, −1, 14, 6.3. low −1, high 14, scale 1, zero 1, codes 1, 0, 15, 7; back come 0, −1, 14, 6.
+        Example: 0, −1, 14, 6.3. low −1, high 14, scale 1, zero 1; codes 1, 0, 15, 7; back: 0, −1, 14, 6.
 
-Codes stay in their range: −127 to 127, and 0 to 15. A group of zeros comes back as zeros, although its scale
-is 0.
+Codes stay in their range: −127 to 127, and 0 to 15. A group of zeros comes back as zeros, although its
+scale is 0.
 In: a matrix, out × in, the bits (8 or 4), and the size of a group. Out: the matrix that comes back.
 """),
         hints=(
@@ -140,9 +142,9 @@ In: a matrix, out × in, the bits (8 or 4), and the size of a group. Out: the ma
         target="groundup.model.quantized:pack",
         title=N_("Two codes in a byte"),
         text=N_("""\
-The least that a computer stores is a byte: 8 bits, a number from 0 to 255. A code of 4 bits, from 0 to 15,
-in a byte of its own would waste half of it. So two neighbours of a row share one: the first in the lower
-four bits, the second in the upper four.
+The least that a computer stores is a byte: 8 bits, a number from 0 to 255. A code of 4 bits, from 0 to
+15, in a byte of its own would waste half of it. So two neighbours of a row share one: the first in the
+lower four bits, the second in the upper four.
 
     codes   5 = 0101    1 = 0001
     byte    0001 0101 = 5 + 16 · 1 = 21
@@ -178,17 +180,17 @@ In: codes, out × in, in torch.uint8. Out: bytes, out × (in / 2, rounded up), i
         target="groundup.compress.masks:lowest",
         title=N_("Pruning: which weights go"),
         text=N_("""\
-Some weights matter little: set to zero, they are hardly missed. How much a weight matters, a score says, most
-simply its size |w| (Han et al. 2015). Those with the lowest scores go, within a group of weights that stands
-or falls together: the whole matrix, a row, or four neighbours.
+Some weights matter little: set to zero, they are hardly missed. How much a weight matters, a score says,
+most simply its size |w| (Han et al. 2015). Those with the lowest scores go, within a group of weights
+that stands or falls together: the whole matrix, a row, or four neighbours.
 
 Here a row of `scores` is such a group, and exactly `count` of each row are to be found. With count = 2:
 
     scores   0.3  0.1  0.2        5  6  4
     found     -   yes  yes       yes -  yes
 
-Exactly `count`, even where some scores are equal: which of the equal ones, does not matter. All scores of the
-second row are larger than those of the first; still two go from each.
+Exactly `count`, even where some scores are equal; which of the equal ones it is does not matter. All
+scores of the second row are larger than those of the first, and still two go from each.
 In: scores, groups × size, and a number. Out: true and false, groups × size.
 """),
         hints=(
@@ -226,20 +228,21 @@ In: scores, groups × size, and a number. Out: true and false, groups × size.
         target="groundup.compress.distill:distillation_step_by_step",
         title=N_("Distillation: learning from a teacher"),
         text=N_("""\
-A text says of each position which token came. A trained model, the teacher, says how likely every token was,
-and that teaches a small model, the student, much more: that "cat" would have fitted too, and "seven" not at
-all (Hinton et al. 2015). With p the teacher's probabilities and q the student's, the divergence is
+A text says of each position which token came. A trained model, the teacher, says how likely every token
+was, and that teaches a small model, the student, much more: that "cat" would have fitted too, and "seven"
+not at all (Hinton et al. 2015). With p the teacher's probabilities and q the student's, the divergence is
 
     KL(p ‖ q) = Σ p (log p − log q),    summed over the vocabulary, then averaged over the positions
 
-A temperature T divides the logits of both before the softmax; above 1 what is unlikely counts more. As the
-gradient shrinks by 1 / T² then, the divergence is multiplied by T². The loss mixes it with the ordinary one:
+A temperature T divides the logits of both before the softmax; above 1 what is unlikely counts more. As
+the gradient shrinks by 1 / T² then, the divergence is multiplied by T². The loss mixes it with the
+ordinary one:
 
     loss = (1 − share) · cross-entropy + share · T² · KL(p ‖ q)
 
 The cross-entropy is that of the student with the tokens that came, at temperature 1.
 Example of one position: p = (0.75, 0.25), q = (0.5, 0.5): KL = 0.75 · log 1.5 + 0.25 · log 0.5 = 0.131.
-In: logits of both, positions × vocab, and the token ids that came, one for each position. Out: one number.
+In: logits of both, positions × vocab, and the id of the token that came at each position. Out: one number.
 """),
         hints=(
             N_("Whose probabilities are the weights of the sum? And along which axis do probabilities add up "

@@ -38,16 +38,16 @@ EXERCISES = (
         target="groundup.generation.sampling:ending_together",
         title=N_("Texts of different lengths in one tensor"),
         text=N_("""\
-A model that serves several people goes on with all their texts in one pass. A tensor has rows of one length,
-the texts have not, so the shorter ones are filled up: padded. What comes next is said at the last token of
-each text, so all texts should end in the last column, and the padding stands before them:
+A model that serves several people goes on with all their texts in one pass. A tensor has rows of one
+length, the texts have not, so the shorter ones are filled up: padded. What comes next is said at the last
+token of each text, so all texts should end in the last column, and the padding stands before them:
 
     texts    4 5 6         rows    4 5 6
              7 8                   7 7 8
 
-A mask hides the padding from attention. What it is made of matters to what looks at all used tokens, such as
-the penalty for repetition: a token that the text has not must not appear. So each row is filled with the
-first token of its text.
+A mask hides the padding from attention. What it is made of matters to what looks at all used tokens, such
+as the penalty for repetition: a token that the text has not must not appear. So each row is filled with
+the first token of its text.
 In: lists of token ids, none of them empty. Out: a tensor, rows × the length of the longest.
 """),
         hints=(
@@ -82,15 +82,16 @@ In: lists of token ids, none of them empty. Out: a tensor, rows × the length of
         title=N_("Speculative decoding: which guesses stay"),
         text=N_("""\
 A model says one token in a pass, and most of a pass goes into reading its weights. Looking at five tokens
-takes hardly longer. So somebody quick, a small model say, guesses the next tokens, and the large one looks
-at all of them in one pass (Leviathan et al. 2023). At each it says what it would have said itself:
+takes hardly longer. So somebody quick, a small model say, guesses the next tokens, and the large one
+looks at all of them in one pass (Leviathan et al. 2023). At each it says what it would have said itself:
 
     said[0]   after the text
     said[i]   after the text and the first i guesses: one more than there are guesses
 
-As long as a guess is what the model says, it is right, and what the model says after it counts as well. At the
-first wrong guess it is over: the model's own token stands there instead, and all that it said further on
-was said after something that is not in the text. If every guess is right, the token after the last one is won.
+As long as a guess is what the model says, it is right, and what the model says after it counts as well.
+At the first wrong guess it is over: the model's own token stands there instead, and all that it said
+further on was said after something that is not in the text. If every guess is right, the token after the
+last one comes on top.
 
     guesses   5  6  7        5  6  7        4  6  7
     said      5  6  9  4     5  6  7  8     5  6  7  8

@@ -117,8 +117,9 @@ EXERCISES = (
         target="groundup.model.classifier:last_token",
         title=N_("The last real token"),
         text=N_("""\
-A classifier reads a whole text and gives it one label, so it needs one vector for a text, not one for each
-token. With a causal mask only the last token has seen everything before it: its hidden state is taken.
+A classifier reads a whole text and gives it one label, so it needs one vector for a text, not one for
+each token. With a causal mask only the last token has seen everything before it: its hidden state is
+taken.
 
 Texts of a batch have different lengths, and the shorter ones are padded at their end. What stands in the
 padding means nothing. With lengths 3 and 1 in rows of 3 places the vectors marked * are wanted:
@@ -157,12 +158,14 @@ In: hidden states, batch × time × d_model, and the length of each text. Out: b
         target="groundup.train.objectives:in_answer",
         title=N_("The loss mask"),
         text=N_("""\
-A model that learns to answer reads questions and answers, but should learn to say the answers only. So the
-loss is counted at some positions and not at others: where the token to be predicted is the assistant's.
+A model that learns to answer reads questions and answers, but should learn to say the answers only. So
+the loss is counted at some positions and not at others: where the token to be predicted is the
+assistant's.
 
-The position is that of the token before: at position t the model predicts the token at t + 1. The end token
-belongs to the answer, otherwise the model never learns to stop. The assistant's own mark does not: it is a
-part of the prompt. With A for the assistant's mark, U for the user's, and / for the end of a turn:
+The position is that of the token before: at position t the model predicts the token at t + 1. The end
+token belongs to the answer, otherwise the model never learns to stop. The assistant's own mark does not:
+it is a part of the prompt. With A for the assistant's mark, U for the user's, and / for the end of a
+turn:
 
     ids    U  where  is  Mia  /  A  in  the  garden  /  U  thanks  /
     mask   0    0    0    0   0  1   1   1      1    0  0     0    0
@@ -217,8 +220,8 @@ When the model is to answer, the text ends with the mark of the assistant: what 
 is an answer. There must be no space behind it, since the model learned that the first word of an answer
 brings its space along: " Hi" is one token.
 
-The template in use is written in Jinja, a language for templates, and is saved beside the model, because a
-model answers well only in the form that it was taught in. Here it is to be written in Python.
+The template in use is written in Jinja, a language for templates, and is saved beside the model, because
+a model answers well only in the form that it was taught in. Here it is to be written in Python.
 """),
         hints=(
             N_("Which text does a single message become? And what does a list of two become?"),
@@ -250,8 +253,8 @@ model answers well only in the form that it was taught in. Here it is to be writ
         target="groundup.model.lora:Lora",
         title=N_("LoRA: tuning with few numbers"),
         text=N_("""\
-To tune a matrix W means to add something to it. LoRA (Hu et al. 2021) leaves W as it is and learns what is
-added, as the product of two thin matrices: A squeezes x into `rank` numbers, B spreads them out again.
+To tune a matrix W means to add something to it. LoRA (Hu et al. 2021) leaves W as it is and learns what
+is added, as the product of two thin matrices: A squeezes x into `rank` numbers, B spreads them out again.
 
     y = W x + s · B (A x),    s = α / rank
 
@@ -318,8 +321,8 @@ than the reference π₀ finds it, in nats. With the margin h = β (r(chosen) �
 
     −log σ(h),    σ(h) = 1 / (1 + e^−h)
 
-averaged over the pairs. It begins at ln 2 = 0.693, since all log-ratios are 0 then. A small β lets the model
-go far from the reference. Example: r = 3 and −1, β = 0.5: h = 2, σ(2) = 0.881, the loss is 0.127.
+averaged over the pairs. It begins at ln 2 = 0.693, since all log-ratios are 0 then. A small β lets the
+model go far from the reference. Example: r = 3 and −1, β = 0.5: h = 2, σ(2) = 0.881, the loss is 0.127.
 
 With a label smoothing of ε, a share ε of the pairs is believed to be marked the wrong way round:
 
@@ -364,13 +367,13 @@ In: two rows of log-ratios, one number for each pair. Out: one number.
         title=N_("The advantages of GRPO"),
         text=N_("""\
 Where an answer can be checked, a model can learn from its own tries: it answers a question several times,
-and what turned out better than usual is made likelier. What is usual? GRPO (Shao et al. 2024) takes the mean
-of the group, the answers to this one question. The advantage of an answer with the reward r is
+and what turned out better than usual is made likelier. What is usual? GRPO (Shao et al. 2024) takes the
+mean of the group, the answers to this one question. The advantage of an answer with the reward r is
 
     A = (r − mean r) / (std r + 0.0001)
 
-with mean and standard deviation (torch's std, which divides by n − 1) within its group. Dr. GRPO (Liu et al.
-2025) leaves the division away: A = r − mean r. Example of one group with the rewards 1 0 0 1:
+with mean and standard deviation (torch's std, which divides by n − 1) within its group. Dr. GRPO (Liu et
+al. 2025) leaves the division away: A = r − mean r. Example of one group with the rewards 1 0 0 1:
 
     mean 0.5    std 0.577    A = 0.866  −0.866  −0.866  0.866    without division 0.5 −0.5 −0.5 0.5
 
