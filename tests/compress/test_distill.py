@@ -19,6 +19,7 @@ from groundup.compress.distill import (
     check_same_tokenizer,
     distillation,
     distillation_loss,
+    distillation_step_by_step,
     drop_projection,
     forward_kl,
     hidden_distance,
@@ -87,6 +88,23 @@ def test_loss_and_gradients_are_those_of_the_formula(
     torch.testing.assert_close(figures["teacher_divergence"], kl)
     for mine_is, should_be in zip(found, gradients, strict=True):
         torch.testing.assert_close(mine_is, should_be)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_reading_version_is_the_loss_that_is_used(temperature: float, share: float):
+    torch.manual_seed(0)
+    config = DistillConfig(temperature=temperature, teacher_share=share)
+    mine, theirs = head(6, 11, None), head(8, 11, None)
+    hidden = torch.randn(5, 6, dtype=torch.double, requires_grad=True)
+    known, targets = torch.randn(5, 8, dtype=torch.double), torch.randint(11, (5,))
+    used, _ = distillation_loss(hidden, mine, Asked(known, theirs), targets, config)
+    read = distillation_step_by_step(
+        hidden @ mine.weight.T, known @ theirs.weight.T, targets, temperature, share
+    )
+    torch.testing.assert_close(read, used)
+    slopes = [torch.autograd.grad(loss, [hidden, mine.weight]) for loss in (read, used)]
+    torch.testing.assert_close(*slopes)
 
 
 @pytest.mark.parametrize("kl", [forward_kl, reverse_kl])

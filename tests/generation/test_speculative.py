@@ -9,7 +9,13 @@ from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.scheduler import Request
-from groundup.generation.speculative import Drafter, DraftModel, PromptLookup, _followers
+from groundup.generation.speculative import (
+    Drafter,
+    DraftModel,
+    PromptLookup,
+    _followers,
+    accept_step_by_step,
+)
 from groundup.model.gpt import GPT
 from tests.generation.naive import alone
 from tests.generation.test_engine import (
@@ -62,6 +68,35 @@ def test_texts_that_are_sent_away_or_outgrow_the_context_too(kind: str):
     engine = Engine(model, block_size=2, cache_tokens=64, drafter=drafter(kind, model))
     assert together(engine, requests) == [alone(model, request) for request in requests]
     assert engine.preemptions > 0 and engine.right_guesses > 0
+
+
+class Guesses:
+    """Always the same ones."""
+
+    def __init__(self, guesses: list[int]):
+        self.guesses = guesses
+
+    def attach(self, config: object, cache: object) -> None:
+        pass
+
+    def propose(self, texts: list[object], most: list[int]) -> list[list[int]]:
+        return [self.guesses[:n] for n in most]
+
+
+@pytest.mark.parametrize("right", range(5))
+def test_the_engine_keeps_the_guesses_that_the_reading_version_keeps(right: int):
+    model, sampling = small(), SamplingConfig(temperature=0.0, max_new_tokens=9)
+    request = Request([1, 2, 3], sampling)
+    first, *truth = alone(model, request)
+    guesses = [token if i != right else (token + 1) % 50 for i, token in enumerate(truth[:4])]
+    engine = Engine(model, drafter=Guesses(guesses), draft_tokens=4)
+    engine.submit(request)
+    assert [step.token for step in engine.step()] == [first]
+    texts = [torch.tensor([[1, 2, 3, first, *guesses[:i]]]) for i in range(5)]
+    with torch.no_grad():
+        said = [int(model(ids)[0, -1].argmax()) for ids in texts]
+    kept = accept_step_by_step(guesses, said)
+    assert [step.token for step in engine.step()] == kept == truth[: right + 1]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from groundup.errors import InputError
 from groundup.model.gpt import GPT
+from groundup.tokenizer.chat import DEFAULT_TEMPLATE, render_chat, render_step_by_step
 from groundup.tokenizer.templates import TEMPLATES
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.vocabulary import fitted
@@ -45,6 +48,18 @@ def test_each_named_template_writes_its_format_with_tokens_of_its_own(name: str)
     assert all(tokenizer.special_tokens[mark] >= plain.vocab_size for mark in marks)
     assert tokenizer.encode("Hello") == plain.encode("Hello")
     assert tokenizer.knows_turns and not plain.knows_turns
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cn"]))
+message = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "user", "assistant"]), "content": words}
+)
+
+
+@given(st.lists(message, max_size=4), st.booleans())
+def test_our_template_is_its_reading_version(messages: list[dict[str, str]], prompt: bool):
+    written = render_step_by_step(messages, prompt)
+    assert written == render_chat(DEFAULT_TEMPLATE, messages, prompt)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

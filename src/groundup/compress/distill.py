@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -166,6 +167,27 @@ def distillation_loss(
         hidden, head.weight, head.softcap, teacher, targets, config
     )
     return loss, {"label_loss": label, "teacher_divergence": divergence}
+
+
+# lab: distill
+def distillation_step_by_step(
+    student: Float[Tensor, "positions vocab"],
+    teacher: Float[Tensor, "positions vocab"],
+    targets: Int[Tensor, " positions"],
+    temperature: float,
+    teacher_share: float,
+) -> Float[Tensor, ""]:
+    """`distillation_loss` with the forward divergence, from all logits at once: the reading version.
+
+    (1 − share) · cross-entropy + share · T² · Σ p (log p − log q), in mean nats per position: p is the
+    softmax of the teacher's logits over the temperature T, q that of the student's, Σ goes over the
+    vocabulary. The cross-entropy is at temperature 1.
+    """
+    log_q = (student / temperature).log_softmax(-1)
+    log_p = (teacher / temperature).log_softmax(-1)
+    divergence = (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+    label = F.cross_entropy(student, targets)
+    return (1 - teacher_share) * label + teacher_share * temperature**2 * divergence
 
 
 def forward_kl(

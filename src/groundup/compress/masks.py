@@ -122,8 +122,14 @@ def check_sparsity(sparsity: float) -> None:
         )  # fmt: skip
 
 
+# lab: prune
 def lowest(scores: Float[Tensor, "groups size"], count: int) -> Bool[Tensor, "groups size"]:
-    """True at exactly `count` of each row's lowest numbers."""
+    """True at exactly `count` of each row's lowest numbers.
+
+    >>> lowest(torch.tensor([[0.3, 0.1, 0.2], [5.0, 6.0, 4.0]]), 2)
+    tensor([[False,  True,  True],
+            [ True, False,  True]])
+    """
     found = scores.topk(count, dim=1, largest=False).indices
     return torch.zeros_like(scores, dtype=torch.bool).scatter(1, found, True)
 

@@ -95,9 +95,15 @@ def choose_each(
     return chosen
 
 
+# lab: pad
 def ending_together(texts: Sequence[Sequence[int]]) -> Int[Tensor, "rows time"]:
     """The texts as rows, padded at the beginning: with the first token of each, so that what looks at
-    all used tokens finds none that the text has not."""
+    all used tokens finds none that the text has not.
+
+    >>> ending_together([[4, 5, 6], [7, 8]])
+    tensor([[4, 5, 6],
+            [7, 7, 8]])
+    """
     longest = max(map(len, texts))
     return torch.tensor([[text[0]] * (longest - len(text)) + list(text) for text in texts])
 

@@ -78,6 +78,8 @@ def _of_arrays(ours: Any, theirs: Any, place: str) -> Difference | None:
     wrong = ~torch.isclose(ours.double(), theirs.double(), RELATIVE, ABSOLUTE, equal_nan=True)
     if not wrong.any():
         return None
+    if not ours.ndim:
+        return _values(ours.item(), theirs.item(), place)
     first = tuple(wrong.nonzero()[0].tolist())
     fields = {
         "place": place, "index": list(first), "theirs": shown(theirs[first].item()),

@@ -38,6 +38,7 @@ class Source:
         return _only_definition(self.text)
 
 
+@cache
 def source_of(target: str) -> Source:
     """Where "module:function", "module:Class.method" or "module:Class" is written."""
     module, _, path = target.partition(":")
@@ -142,7 +143,7 @@ def _defined(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, Definition):
         yield node.name
     elif isinstance(node, ast.Assign):
-        yield from (n.id for n in node.targets if isinstance(n, ast.Name))
+        yield from (n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name))
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
         yield node.target.id
 

@@ -1,8 +1,10 @@
 """What an exercise is: a part of groundup to be written anew, and how it is asked, tried and explained."""
 
+import inspect
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -39,6 +41,23 @@ class Draw:
 def call(part: Callable, *arguments: Any) -> Any:
     """How most parts are tried: they are functions."""
     return part(*arguments)
+
+
+def with_gradient(part: Callable, x: Tensor, *others: Any) -> dict[str, Any]:
+    """How a loss is tried: training needs its gradient in the first argument too."""
+    x = x.clone().requires_grad_()
+    loss = part(x, *others)
+    follows = torch.is_tensor(loss) and loss.requires_grad
+    gradient = torch.autograd.grad(loss.sum(), x)[0] if follows else None
+    return {"loss": loss, "gradient": gradient}
+
+
+def as_it_is(function: Callable) -> Callable:
+    """A copy of a function of ours, which stays when a learner's part takes the function's place."""
+    plain = inspect.unwrap(function)
+    copy = FunctionType(plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__)
+    copy.__kwdefaults__ = plain.__kwdefaults__
+    return copy
 
 
 class Mistake(NamedTuple):

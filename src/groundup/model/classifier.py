@@ -77,10 +77,12 @@ class LabelHead(Linear):
             nn.init.normal_(self.weight, std=HEAD_STD)
 
 
+# lab: last_token
 def last_token(
     hidden: Float[Tensor, "batch time d_model"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch d_model"]:
-    """The last real token of each text: the only one that has seen all of it."""
+    """The last real token of each text: the only one that has seen all of it. A text of `lengths` tokens
+    is padded at its end."""
     return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
 
 

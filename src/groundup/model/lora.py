@@ -37,19 +37,21 @@ from groundup.model.quantized import QuantizedEmbedding, QuantizedLinear, decode
 Base = nn.Linear | QuantizedLinear
 
 
+# lab: lora
 class Lora(nn.Module):
-    """What one adapter adds to one layer: s · B (A x)."""
+    """What one adapter adds to one layer: s · B (A x). A is `a` (rank × in), B is `b` (out × rank)."""
 
     def __init__(self, base: Base, rank: int, alpha: float, dropout: float, rslora: bool):
+        """A begins at random, B at zero. s is α / rank, or with `rslora` α / √rank. In training the share
+        `dropout` of x is left out before A. `rank`, `alpha` and `rslora` are kept, to be saved."""
         super().__init__()
         self.rank, self.alpha, self.rslora = rank, alpha, rslora
         self.scale = alpha / (math.sqrt(rank) if rslora else rank)
         like = base.weight.detach()
         self.a = nn.Parameter(like.new_empty(rank, base.in_features))
         self.b = nn.Parameter(like.new_zeros(base.out_features, rank))
-        nn.init.kaiming_uniform_(
-            self.a, a=math.sqrt(5)
-        )  # as linear layers of torch begin, and PEFT's A
+        # As linear layers of torch begin, and PEFT's A.
+        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
         self.dropout = nn.Dropout(dropout)
 
     def forward(

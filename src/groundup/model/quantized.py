@@ -54,16 +54,24 @@ class Grid(NamedTuple):
     zeros: Float[Tensor, "out groups"]
 
 
+# lab: quantize
 def quantize_step_by_step(
     weight: Float[Tensor, "out in"], bits: int, group: int
 ) -> Float[Tensor, "out in"]:
     """The matrix that `bits` bits hold instead of this one where `group` numbers of a row share a scale:
-    the reading version, for rows of whole groups."""
+    (code − zero) · scale, the code being the nearest whole number to w / scale + zero. The reading
+    version, for rows of whole groups.
+
+    8 bits: scale = max |w| / 127, zero = 0, codes from −127 to 127.
+    4 bits: scale = (high − low) / 15, rounded to bfloat16, where low is the least number of the group, at
+    most 0, and high the largest, at least 0; zero = −low / scale, rounded; codes from 0 to 15.
+
+    >>> quantize_step_by_step(torch.tensor([[0.0, -1.0, 14.0, 6.3]]), bits=4, group=4)
+    tensor([[ 0., -1., 14.,  6.]])
+    """
     groups = weight.unflatten(1, (-1, group))
-    low, high = (
-        groups.amin(-1, keepdim=True).clamp(max=0),
-        groups.amax(-1, keepdim=True).clamp(min=0),
-    )
+    low = groups.amin(-1, keepdim=True).clamp(max=0)
+    high = groups.amax(-1, keepdim=True).clamp(min=0)
     if bits == 8:
         scales = torch.maximum(-low, high) / 127
         zeros, lowest, highest = 0, -127, 127
@@ -113,9 +121,14 @@ def numbers_of(
     return (codes - grid.zeros[..., None]) * grid.scales[..., None]
 
 
+# lab: pack
 def pack(codes: UInt8[Tensor, "out in"]) -> UInt8[Tensor, "out half"]:
     """Codes from 0 to 15, two in a byte: the first of a pair in the lower four bits. An odd one at the
-    end of a row gets a 0 beside it."""
+    end of a row gets a 0 beside it.
+
+    >>> pack(torch.tensor([[5, 1, 7]], dtype=torch.uint8))
+    tensor([[21,  7]], dtype=torch.uint8)
+    """
     pairs = F.pad(codes, (0, codes.shape[1] % 2)).unflatten(1, (-1, 2))
     return pairs[..., 0] | pairs[..., 1] << 4
 

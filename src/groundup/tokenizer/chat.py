@@ -32,6 +32,19 @@ DEFAULT_TEMPLATE = (
 )
 
 
+# lab: chat_template
+def render_step_by_step(messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
+    """The conversation in `DEFAULT_TEMPLATE`, which is here written in Python: of each message the mark
+    of its role, a space, its content and the mark of the end. With `add_generation_prompt` the mark of
+    the assistant follows, and nothing after it.
+
+    >>> render_step_by_step([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
+    '<|user|> Hello<|end|><|assistant|>'
+    """
+    turns = [f"<|{message['role']}|> {message['content']}{END}" for message in messages]
+    return "".join(turns) + (ASSISTANT if add_generation_prompt else "")
+
+
 def render_chat(
     template: str,
     messages: Sequence[Message],

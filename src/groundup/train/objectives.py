@@ -44,10 +44,18 @@ def weighted_answers(assistant_id: int, end_id: int, weight: float) -> Objective
     return objective
 
 
+# lab: loss_mask
 def in_answer(
     ids: Int[Tensor, "batch time"], assistant_id: int, end_id: int
 ) -> Bool[Tensor, "batch time"]:
-    """True where the *next* token is an assistant's: its last mark is later than the last end."""
+    """True where the *next* token is an assistant's: its last mark is later than the last end.
+
+    With 1 for the assistant's mark and 2 for the end, in 7 2 1 8 9 2 7 the words 8 and 9 and the end
+    after them are the assistant's:
+
+    >>> in_answer(torch.tensor([[7, 2, 1, 8, 9, 2, 7]]), 1, 2).int().tolist()
+    [[0, 0, 1, 1, 1, 0, 0]]
+    """
     position = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
 
     def last(mark: int) -> Tensor:

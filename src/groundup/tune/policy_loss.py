@@ -11,11 +11,13 @@ from torch import Tensor
 OfTokens = Float[Tensor, "rows time"]
 
 
+# lab: group_advantages
 def group_advantages(
     rewards: Float[Tensor, "groups answers"], divide_by_spread: bool
 ) -> Float[Tensor, "groups answers"]:
     """A = (r − mean r) / std r within each group (GRPO, Shao et al. 2024, section 4.1.2): the group
-    takes the place of a trained critic. A group of equal answers teaches nothing.
+    takes the place of a trained critic. The spread is torch's std, plus 1e-4: a group of equal answers
+    teaches nothing.
 
     Without `divide_by_spread` A = r − mean r: the division weighs questions that are nearly always or
     nearly never answered above the others (Dr. GRPO, Liu et al. 2025, section 3.1).

@@ -17,6 +17,7 @@ OfEach = Float[Tensor, " pairs"]
 Loss = Float[Tensor, ""]
 
 
+# lab: dpo
 def dpo(chosen: OfEach, rejected: OfEach, beta: float, label_smoothing: float = 0.0) -> Loss:
     """−log σ(β (r(y⁺) − r(y⁻))): direct preference optimisation (Rafailov et al. 2023, equation 7).
 

@@ -12,11 +12,22 @@ if TYPE_CHECKING:
     from groundup.lab.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
+    "text": ("count_words", "windows"),
+    "tokenizer": ("count_pairs", "merge", "learn_merges", "encode_word", "decode"),
+    "embedding": ("embed", "learned_positions", "sinusoidal_positions", "rotary"),
     "attention": (
         "attention_weights", "causal_mask", "split_heads", "share_heads", "attend", "attention",
     ),
     "block": ("layer_norm", "rms_norm", "gelu", "swiglu", "feed_forward", "block"),
     "gpt": ("gpt", "parameter_count"),
+    "pretraining": (
+        "cross_entropy", "perplexity", "bits_per_byte", "adamw", "learning_rate", "clip_gradients",
+        "accumulate", "train",
+    ),
+    "generation": ("choose", "top_k", "top_p", "draw", "generate", "kv_cache"),
+    "tuning": ("last_token", "loss_mask", "chat_template", "lora", "dpo", "group_advantages"),
+    "compression": ("quantize", "pack", "prune", "distill"),
+    "serving": ("pad", "accept"),
 }  # fmt: skip
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
 
