@@ -9,8 +9,9 @@ import pytest
 from groundup.lab.cut import BLANK, MARK, blank_file, mistaken, reference, source_of
 from groundup.lab.examine import TRIES, compared, diagnosis, examine, tried
 from groundup.lab.exercise import Exercise, Mistake
-from groundup.lab.exercises import EXERCISES
+from groundup.lab.exercises import CHAPTERS, NAMES, of_chapter
 
+EXERCISES = {exercise.name: exercise for chapter in CHAPTERS for exercise in of_chapter(chapter)}
 SOURCE = Path(__file__).parents[2] / "src" / "groundup"
 SOLUTIONS = Path(__file__).parent / "solutions"
 
@@ -23,6 +24,10 @@ every_mistake = pytest.mark.parametrize(
         for number, mistake in enumerate(exercise.mistakes)
     ],
 )
+
+
+def test_the_list_names_every_exercise_in_order():
+    assert tuple(EXERCISES) == NAMES
 
 
 def test_every_exercise_is_marked_in_the_source_and_every_mark_is_an_exercise():

@@ -31,6 +31,7 @@ VERBS = {
     "serve": "a model at work, for OpenAI's clients",
     "convert": "write a model for transformers or llama.cpp, and prove that it is the same",
     "inspect": "what a model is made of, and what it costs",
+    "lab": "write a language model's parts yourself, and train it on them",
     "doctor": "what is wrong with this machine, or with a run, and what to do",
 }
 

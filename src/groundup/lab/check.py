@@ -1,58 +1,65 @@
 """Checks a learner's files: each in a process of its own, with a limit of time."""
 
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from groundup.lab.examine import SECONDS, Finding, examine_in_time
-from groundup.lab.exercise import Exercise
-from groundup.lab.exercises import EXERCISES
+from groundup.lab.exercises import NAMES, chapter_of, find
+from groundup.lab.finding import SECONDS, Finding
 from groundup.language import N_, translate
 
 PATIENCE = 2
-"""Seconds beyond the limit of the examination, which normally ends itself and then knows the line."""
+"""Seconds beyond the limit, at which an examination normally ends itself and then knows the line."""
+LOADING = 60
+"""Seconds after which even the slowest machine has loaded PyTorch."""
 
 
-def check(paths: Iterable[tuple[str, Path]], language: str) -> Iterator[tuple[str, Finding]]:
-    """What is found in each file, by the exercises' names, in their order."""
-    # A server that has loaded what all need, and makes a copy of itself for each; none on Windows.
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([__name__])
-    for name, path in paths:
-        yield name, _apart(context, EXERCISES[name], path, language)
+class Checker:
+    """Keeps what all examinations need loaded, so that the next one begins at once."""
+
+    def __init__(self, language: str, names: Iterable[str] = NAMES):
+        """For exercises with these `names`."""
+        self.language = language
+        # A server that has loaded everything, and makes a copy of itself for each file; Windows has none.
+        methods = multiprocessing.get_all_start_methods()
+        self.context = multiprocessing.get_context(
+            "forkserver" if "forkserver" in methods else "spawn"
+        )
+        if "forkserver" in methods:
+            chapters = dict.fromkeys(f"groundup.lab.exercises.{chapter_of(name)}" for name in names)
+            self.context.set_forkserver_preload(["groundup.lab.examine", *chapters])
+
+    def check(self, name: str, path: Path) -> Finding:
+        """What is found in the file of an exercise."""
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(
+            target=_examine, args=(theirs, name, path, self.language), daemon=True
+        )
+        process.start()
+        theirs.close()
+        try:
+            if ours.poll(LOADING) and ours.recv() == "loaded" and ours.poll(SECONDS + PATIENCE):
+                return ours.recv()
+            return self._wrong(
+                N_("it comes to no end: stopped after {seconds} seconds"), seconds=SECONDS
+            )
+        except EOFError:
+            process.join()
+            text = N_("it ended the whole process (exit status {status})")
+            return self._wrong(text, status=process.exitcode)
+        finally:
+            process.kill()
+            process.join()
+
+    def _wrong(self, text: str, **fields: object) -> Finding:
+        return Finding("wrong", translate(text, self.language).format(**fields))
 
 
-def _apart(context, exercise: Exercise, path: Path, language: str) -> Finding:
-    if not path.is_file():
-        text = translate(N_("there is no such file; `groundup lab start` writes it anew"), language)
-        return Finding("wrong", text)
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_send, args=(theirs, exercise.name, path, language), daemon=True
-    )
-    process.start()
-    theirs.close()
-    try:
-        if ours.poll(SECONDS + PATIENCE + _loading(context)):
-            return ours.recv()
-        text = translate(N_("it comes to no end: stopped after {seconds} seconds"), language)
-        return Finding("wrong", text.format(seconds=SECONDS))
-    except EOFError:
-        process.join()
-        text = translate(N_("it ended the whole process (exit status {status})"), language)
-        return Finding("wrong", text.format(status=process.exitcode))
-    finally:
-        process.kill()
-        process.join()
+def _examine(to: Connection, name: str, path: Path, language: str) -> None:
+    """In the other process."""
+    from groundup.lab.examine import examine_in_time
 
-
-def _loading(context) -> int:
-    """Seconds that a process may need before it begins."""
-    return 60
-
-
-def _send(to: Connection, name: str, path: Path, language: str) -> None:
-    to.send(examine_in_time(EXERCISES[name], path, language))
+    exercise = find(name)
+    to.send("loaded")
+    to.send(examine_in_time(exercise, path, language))

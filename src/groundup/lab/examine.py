@@ -18,29 +18,11 @@ from torch import Tensor
 from groundup.lab.compare import Difference, difference, shown
 from groundup.lab.cut import BLANK, mistaken, part_of, reference, source_of
 from groundup.lab.exercise import Draw, Exercise, Mistake
+from groundup.lab.finding import SECONDS, Finding
 from groundup.language import N_, translate
 
 TRIES = 5
 """So many random inputs each part is tried with."""
-SECONDS = 10
-"""An exercise that takes longer is taken to be without end."""
-
-
-class Finding(NamedTuple):
-    """What came of trying a part."""
-
-    status: str
-    """"passed", "blank", or "wrong"."""
-    message: str = ""
-    """What is wrong."""
-    line: int | None = None
-    """Where in the learner's file, if it is known."""
-    code: str = ""
-    """That line."""
-    diagnosis: str | None = None
-    """The typical mistake that gives the same, if there is one."""
-    call: str = ""
-    """How the part was called."""
 
 
 class Outcome(NamedTuple):

@@ -76,5 +76,3 @@ class Exercise:
     """Where it goes in the running model; where nothing is named, in the place of the reference."""
     edits: bool = False
     """The part is to change its arguments, which are compared as well."""
-    chapter: str = ""
-    """The chapter of the guide; filled in by the list of all exercises."""

@@ -1,28 +1,32 @@
 """All exercises, in the order of the guide's chapters.
 
-Each file has those of some chapters: what the part is for, hints, inputs to try it with, and the mistakes
-that are usually made. The parts themselves are cut from the code that runs: above each stands a comment
+Each file has those of a chapter: what the part is for, hints, inputs to try it with, and the mistakes that
+are usually made. The parts themselves are cut from the code that runs: above each stands a comment
 `# lab: NAME`.
 """
 
-from dataclasses import replace
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from groundup.lab.exercise import Exercise
+if TYPE_CHECKING:
+    from groundup.lab.exercise import Exercise
 
-CHAPTERS = (
-    "text", "tokenizer", "embedding", "attention", "block", "gpt", "pretraining", "generation", "tuning",
-    "compression", "serving",
-)  # fmt: skip
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "attention": ("causal_mask",),
+}
+"""The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
 
-
-def _all() -> dict[str, Exercise]:
-    return {
-        exercise.name: replace(exercise, chapter=chapter)
-        for chapter in CHAPTERS
-        for exercise in import_module(f"{__name__}.{chapter}").EXERCISES
-    }
+NAMES = tuple(name for names in CHAPTERS.values() for name in names)
 
 
-EXERCISES = _all()
-"""By name, in order."""
+def find(name: str) -> "Exercise":
+    """The exercise of this name, which is one of `NAMES`."""
+    return next(e for e in of_chapter(chapter_of(name)) if e.name == name)
+
+
+def chapter_of(name: str) -> str:
+    return next(chapter for chapter, names in CHAPTERS.items() if name in names)
+
+
+def of_chapter(chapter: str) -> "tuple[Exercise, ...]":
+    return import_module(f"{__name__}.{chapter}").EXERCISES

@@ -1,0 +1,309 @@
+"""`groundup lab start|list|check|hint|train`: write a language model's parts, and train it on them"""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groundup.cli.main import Parser
+from groundup.errors import unknown
+from groundup.language import LANGUAGES, N_, translate
+
+if TYPE_CHECKING:
+    from groundup.lab.finding import Finding
+    from groundup.lab.folder import Lab
+
+ABOUT = """\
+usage: groundup lab start DIR        a folder with an exercise for each part of a language model
+       groundup lab list             the way, and how far it is
+       groundup lab check [NAME...]  what is wrong with the parts, and perhaps why
+       groundup lab hint NAME        a hint, each time a stronger one
+       groundup lab train            train the real model on the parts that are right, and talk to it
+
+example: groundup lab start my-llm && cd my-llm && groundup lab check causal_mask"""
+
+MARKS = {"passed": "✓", "wrong": "✗", "blank": "·", "": "·"}
+
+
+class Refused(SystemExit):
+    """Ends with status 1: a part is not right yet."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(ABOUT)
+        return
+    action, *rest = arguments
+    actions = {"start": start, "list": list_, "check": check, "hint": hint, "train": train}
+    if action not in actions:
+        raise unknown("action", action, actions, "groundup lab")
+    actions[action](rest)
+
+
+def parser_for(action: str, example: str, about: str) -> Parser:
+    parser = Parser(f"lab {action}", f"groundup lab {example}", description=about)
+    parser.add_argument("--lang", choices=LANGUAGES, help="the language of texts and diagnoses")
+    parser.add_argument("--json", action="store_true", help="print what is found as JSON")
+    return parser
+
+
+def the_lab(parsed: Namespace) -> "Lab":
+    """The lab in which the command was given."""
+    from groundup.lab.folder import Lab
+
+    lab = Lab.find(Path())
+    lab.language = parsed.lang or lab.language
+    return lab
+
+
+def start(arguments: list[str]) -> None:
+    parser = parser_for("start", "start my-llm --lang en", "Make a folder with all exercises. In a "
+                        "folder that is there already, only what is missing is written.")  # fmt: skip
+    parser.add_argument("folder", metavar="DIR")
+    parsed = parser.parse(arguments)
+
+    from groundup.cli.streams import print_json
+    from groundup.lab.exercises import NAMES
+    from groundup.lab.folder import start as make
+
+    lab, written = make(Path(parsed.folder), parsed.lang)
+    if parsed.json:
+        print_json({"folder": str(lab.folder), "exercises": len(NAMES), "written": written})
+        return
+    text = N_("{written} of {all} exercises written to {folder}.\nGo there, and see the way: "
+              "cd {folder}, groundup lab list")  # fmt: skip
+    print(
+        translate(text, lab.language).format(written=written, all=len(NAMES), folder=parsed.folder)
+    )
+
+
+def list_(arguments: list[str]) -> None:
+    parsed = parser_for("list", "list", "The way, and how far it is.").parse(arguments)
+
+    from groundup.cli.streams import print_json
+    from groundup.lab.exercises import CHAPTERS, NAMES
+
+    lab = the_lab(parsed)
+    status = {name: lab.status(name) for name in NAMES}
+    if parsed.json:
+        print_json({name: {"status": known or None} for name, known in status.items()})
+        return
+    for number, (chapter, names) in enumerate(CHAPTERS.items(), start=1):
+        print(f"\n{number:>2}  {chapter}")
+        for name in names:
+            path = lab.path(name)
+            print(f"    {MARKS[status[name]]} {name:<22} {path.relative_to(lab.folder)}")
+    passed = sum(known == "passed" for known in status.values())
+    print("\n" + translate(N_("{passed} of {all} are right."), lab.language).format(
+        passed=passed, all=len(NAMES)))  # fmt: skip
+
+
+def check(arguments: list[str]) -> None:
+    parser = parser_for("check", "check causal_mask", "Try the parts, and say what is wrong. Without a "
+                        "name, all of them. Ends with status 1 where a part is wrong, or a named one "
+                        "not written.")  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--watch", action="store_true", help="again, each time a file is saved")
+    parsed = parser.parse(arguments)
+
+    from groundup.cli.streams import print_json
+    from groundup.lab.check import Checker
+    from groundup.lab.exercises import NAMES
+
+    lab = the_lab(parsed)
+    names = parsed.names or NAMES
+    for name in names:
+        lab.path(name)  # a wrong name is told before anything is tried
+    checker = Checker(lab.language, NAMES if parsed.watch else names)
+    found: dict[str, Finding] = {}
+    for name in names:
+        found[name] = checker.check(name, lab.path(name))
+        lab.record(name, found[name].status)
+        if not parsed.json:
+            report(lab, name, found[name], brief=not parsed.names)
+    if parsed.json:
+        print_json({name: as_json(name, finding, lab.language) for name, finding in found.items()})
+    elif len(names) > 1:
+        count = sum(finding.status == "passed" for finding in found.values())
+        text = translate(N_("{passed} of {all} are right."), lab.language)
+        print(text.format(passed=count, all=len(names)))
+    if parsed.watch:
+        watch(lab, checker)
+    bad = {"wrong", "blank"} if parsed.names else {"wrong"}
+    if any(finding.status in bad for finding in found.values()):
+        raise Refused
+
+
+def watch(lab: "Lab", checker: Any) -> None:
+    """Check each file that is saved, until Ctrl-C."""
+    from watchfiles import watch as changes
+
+    from groundup.lab.exercises import NAMES
+
+    say(translate(N_("Watching {folder} (Ctrl-C to end)."), lab.language).format(folder=lab.folder))
+    for changed in changes(lab.folder, raise_interrupt=False):
+        saved = {Path(path) for _, path in changed}
+        for name in NAMES:
+            if lab.path(name) in saved:
+                finding = checker.check(name, lab.path(name))
+                lab.record(name, finding.status)
+                report(lab, name, finding)
+
+
+def report(lab: "Lab", name: str, finding: "Finding", brief: bool = False) -> None:
+    """One part's finding; when all are shown, those that are not written yet in a line each."""
+    path = lab.path(name).relative_to(lab.folder)
+    place = f"{path}:{finding.line}" if finding.line and finding.status == "wrong" else f"{path}"
+    print(f"{MARKS[finding.status]} {name}  {place}", flush=True)
+    if finding.status == "passed" or (brief and finding.status == "blank"):
+        return
+    lines = [finding.code and f"> {finding.code}", *finding.message.splitlines()]
+    if finding.call:
+        lines.append(translate(N_("in the call {call}"), lab.language).format(call=finding.call))
+    if finding.diagnosis:
+        text = translate(N_("Perhaps this: {diagnosis}"), lab.language)
+        lines.append(text.format(diagnosis=finding.diagnosis))
+    lines.append(f"groundup lab hint {name}")
+    print("\n".join(f"    {line}" for line in lines if line), flush=True)
+
+
+def as_json(name: str, finding: "Finding", language: str) -> dict[str, Any]:
+    from groundup.lab.exercises import find
+
+    passed = finding.status == "passed"
+    return {
+        "passed": passed,
+        "status": finding.status,
+        "message": finding.message,
+        "line": finding.line,
+        "diagnosis": finding.diagnosis,
+        "hint": None if passed else translate(find(name).hints[0], language),
+    }
+
+
+def hint(arguments: list[str]) -> None:
+    parser = parser_for("hint", "hint causal_mask", "Help with a part: a hint, each time a stronger one, "
+                        "and at last how we wrote it.")  # fmt: skip
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--solution", action="store_true", help="show how we wrote it")
+    parsed = parser.parse(arguments)
+    lab = the_lab(parsed)
+    lab.path(parsed.name)
+
+    from groundup.cli.streams import print_json
+    from groundup.lab.cut import source_of
+    from groundup.lab.exercises import find
+
+    exercise = find(parsed.name)
+    if parsed.solution:
+        shown, number = source_of(exercise.target).text, None
+    else:
+        number = lab.next_hint(parsed.name, len(exercise.hints))
+        shown = translate(exercise.hints[number - 1], lab.language)
+    if parsed.json:
+        print_json({"name": parsed.name, "hint": shown, "number": number})
+        return
+    print(shown)
+    if number == len(exercise.hints):
+        text = N_("That was the last hint. How we wrote it: groundup lab hint {name} --solution")
+        say("\n" + translate(text, lab.language).format(name=parsed.name))
+    elif number:
+        text = N_("({number} of {all}; again for the next)")
+        say(translate(text, lab.language).format(number=number, all=len(exercise.hints)))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def train(arguments: list[str]) -> None:
+    from groundup.cli.flags import add_settings, given_settings, typed
+
+    parser = parser_for("train", "train --minutes 3", "Train the quickstart's model on the parts that are "
+                        "right, with ours in the place of the others, and talk to it.")  # fmt: skip
+    parser.add_argument("--minutes", type=typed("--minutes"), default=4.7,
+                        help="time to use (%(default)s)")  # fmt: skip
+    parser.add_argument("--also", nargs="+", default=[], metavar="NAME",
+                        help="parts of yours that are used although their check fails")  # fmt: skip
+    parser.add_argument("--mistake", metavar="NAME[:NUMBER]",
+                        help="our part with a typical mistake: see what it does")  # fmt: skip
+    parser.add_argument("--out", help="run directory (runs/NUMBER in the lab)")
+    parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
+
+    from groundup.recipe.schema import Recipe
+
+    for name, field in Recipe.model_fields.items():
+        add_settings(parser, name, field.annotation)  # type: ignore[arg-type]
+    parsed = parser.parse(arguments)
+    lab = the_lab(parsed)
+    for name in parsed.also:
+        lab.path(name)
+
+    from groundup.cli.console import ConsoleWatcher
+    from groundup.cli.quickstart import print_exam
+    from groundup.cli.streams import print_json
+    from groundup.cli.talk import chat_loop
+    from groundup.lab.train import at_work, learners_parts, next_run, whose_parts, with_mistake
+    from groundup.recipe.quickstart import build
+    from groundup.train.config import TrainConfig
+
+    minutes = TrainConfig.parse({"minutes": parsed.minutes}).minutes
+    assert minutes is not None
+    planted = with_mistake(parsed.mistake) if parsed.mistake else {}
+    parts = learners_parts(lab, [*passing(lab), *parsed.also]) | planted
+    out = Path(parsed.out) if parsed.out else next_run(lab)
+    with at_work(parts) as calls:
+        with ConsoleWatcher() as watcher:
+            finished, exam, examples = build(out, minutes, given_settings(parsed), watcher)
+        print_exam(watcher.console, exam, examples)
+        watcher.made(finished)
+        whose = whose_parts(parts, calls)
+        if parsed.json:
+            assert finished.pretrained
+            print_json({
+                "model": str(finished.model), "exact_answers": exam.level_1,
+                "val_bits_per_byte": finished.pretrained.val_bits_per_byte, "parts": whose,
+            })  # fmt: skip
+            return
+        print_parts(watcher.console, whose, lab.language)
+        if not parsed.no_chat:
+            chat_loop(*finished.load())
+
+
+def passing(lab: "Lab") -> Iterable[str]:
+    """The exercises whose parts are right, after checking those of which it is not known."""
+    from groundup.lab.check import Checker
+    from groundup.lab.exercises import NAMES
+
+    checker = Checker(lab.language)
+    for name in NAMES:
+        if not lab.status(name):
+            lab.record(name, checker.check(name, lab.path(name)).status)
+        if lab.status(name) == "wrong":
+            text = N_("{name} is not right yet: ours takes its place")
+            say(translate(text, lab.language).format(name=name))
+        elif lab.status(name) == "passed":
+            yield name
+
+
+def print_parts(console: Any, whose: dict[str, dict[str, Any]], language: str) -> None:
+    """Whose parts the model ran on."""
+    texts = {
+        "yours": N_("yours"),
+        "mistake": N_("ours with a mistake"),
+        "idle": N_("not used by this model"),
+        "calls": N_("called {calls:,} times"),
+    }
+    told = {key: translate(text, language) for key, text in texts.items()}
+    ours = [name for name, part in whose.items() if part["whose"] == "ours"]
+    console.print()
+    for name, part in whose.items():
+        if part["whose"] != "ours":
+            calls = told["calls"].format(calls=part["calls"]) if part["calls"] else told["idle"]
+            console.print(f"  {name:<22} {told[part['whose']]}, {calls}", markup=False)
+    text = translate(N_("ours: {names}"), language)
+    console.print(f"  {text.format(names=', '.join(ours))}", markup=False, soft_wrap=True)
