@@ -16,7 +16,7 @@ class Draw:
     """Random inputs: the same ones for the same seed."""
 
     def __init__(self, seed: int):
-        self.python = random.Random(seed)
+        self.seed, self.python = seed, random.Random(seed)
         self.torch = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int) -> Float[Tensor, "*shape"]:
@@ -30,6 +30,10 @@ class Draw:
 
     def choice(self, options: Sequence[T]) -> T:
         return self.python.choice(options)
+
+    def in_turn(self, options: Sequence[T]) -> T:
+        """One after another, seed by seed, so that none is left out."""
+        return options[self.seed % len(options)]
 
 
 def call(part: Callable, *arguments: Any) -> Any:

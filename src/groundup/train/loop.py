@@ -167,7 +167,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def refuse_nan(run: Run) -> None:
-    """Raises `TrainingError` when the loss or the gradient is no longer a number: stop before a bad number reaches the weights, and say which one it was."""
+    """Stop before a bad number reaches the weights, and say which one it was: raises `TrainingError`."""
     for name, value in (("loss", run.loss), ("gradient", run.gradient_norm)):
         if not math.isfinite(value):
             raise TrainingError(

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "attention": ("causal_mask",),
-}
+    "pretraining": (
+        "cross_entropy", "perplexity", "bits_per_byte", "adamw", "learning_rate", "clip_gradients", "accumulate",
+        "train",
+    ),
+    "generation": (),
+}  # fmt: skip
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
 
 NAMES = tuple(name for names in CHAPTERS.values() for name in names)
