@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "attention": ("causal_mask",),
     "pretraining": (
-        "cross_entropy", "perplexity", "bits_per_byte", "adamw", "learning_rate", "clip_gradients", "accumulate",
-        "train",
+        "cross_entropy", "perplexity", "bits_per_byte", "adamw", "learning_rate", "clip_gradients",
+        "accumulate", "train",
     ),
-    "generation": (),
+    "generation": ("choose", "top_k", "top_p", "draw", "generate", "kv_cache"),
 }  # fmt: skip
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
 
