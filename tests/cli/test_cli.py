@@ -174,7 +174,9 @@ def test_a_recipe_runs_with_overrides(story: Path, tmp_path: Path):
 
 def test_quickstart_builds_examines_and_can_be_asked_again(tmp_path: Path):
     for _ in range(2):  # the second time everything is there
-        result = groundup("quickstart", "--out", tmp_path, "--minutes", 0.05, "--json")
+        result = groundup(
+            "quickstart", "--out", tmp_path, "--minutes", 0.05, "--questions", 20, "--json"
+        )
         assert result.returncode == 0, result.stderr
         figures = json.loads(result.stdout)
         assert 0 <= figures["exact_answers"] <= 1

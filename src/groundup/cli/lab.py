@@ -123,8 +123,8 @@ def check(arguments: list[str]) -> None:
     for name in names:
         found[name] = checker.check(name, lab.path(name))
         lab.record(name, found[name].status)
-        if not parsed.json:
-            report(lab, name, found[name], brief=not parsed.names)
+        if not parsed.json and (parsed.names or found[name].status != "blank"):
+            report(lab, name, found[name])
     if parsed.json:
         print_json({name: as_json(name, finding, lab.language) for name, finding in found.items()})
     elif len(names) > 1:
@@ -154,16 +154,16 @@ def watch(lab: "Lab", checker: Any) -> None:
                 report(lab, name, finding)
 
 
-def report(lab: "Lab", name: str, finding: "Finding", brief: bool = False) -> None:
-    """One part's finding; when all are shown, those that are not written yet in a line each."""
+def report(lab: "Lab", name: str, finding: "Finding") -> None:
+    """What was found in a part, and where."""
     path = lab.path(name).relative_to(lab.folder)
     place = f"{path}:{finding.line}" if finding.line and finding.status == "wrong" else f"{path}"
     print(f"{MARKS[finding.status]} {name}  {place}", flush=True)
-    if finding.status == "passed" or (brief and finding.status == "blank"):
+    if finding.status == "passed":
         return
     lines = [finding.code and f"> {finding.code}", *finding.message.splitlines()]
     if finding.call:
-        lines.append(translate(N_("in the call {call}"), lab.language).format(call=finding.call))
+        lines.append(translate(N_("with {call}"), lab.language).format(call=finding.call))
     if finding.diagnosis:
         text = translate(N_("Perhaps this: {diagnosis}"), lab.language)
         lines.append(text.format(diagnosis=finding.diagnosis))
@@ -222,11 +222,13 @@ def say(text: str) -> None:
 
 def train(arguments: list[str]) -> None:
     from groundup.cli.flags import add_settings, given_settings, typed
+    from groundup.cli.quickstart import add_questions, print_exam
 
     parser = parser_for("train", "train --minutes 3", "Train the quickstart's model on the parts that are "
                         "right, with ours in the place of the others, and talk to it.")  # fmt: skip
     parser.add_argument("--minutes", type=typed("--minutes"), default=4.7,
                         help="time to use (%(default)s)")  # fmt: skip
+    add_questions(parser)
     parser.add_argument("--also", nargs="+", default=[], metavar="NAME",
                         help="parts of yours that are used although their check fails")  # fmt: skip
     parser.add_argument("--mistake", metavar="NAME[:NUMBER]",
@@ -244,21 +246,23 @@ def train(arguments: list[str]) -> None:
         lab.path(name)
 
     from groundup.cli.console import ConsoleWatcher
-    from groundup.cli.quickstart import print_exam
     from groundup.cli.streams import print_json
     from groundup.cli.talk import chat_loop
     from groundup.lab.train import at_work, learners_parts, next_run, whose_parts, with_mistake
-    from groundup.recipe.quickstart import build
+    from groundup.recipe.quickstart import ExamConfig, build
     from groundup.train.config import TrainConfig
 
     minutes = TrainConfig.parse({"minutes": parsed.minutes}).minutes
     assert minutes is not None
+    questions = ExamConfig.parse({"questions": parsed.questions}).questions
     planted = with_mistake(parsed.mistake) if parsed.mistake else {}
     parts = learners_parts(lab, [*passing(lab), *parsed.also]) | planted
     out = Path(parsed.out) if parsed.out else next_run(lab)
     with at_work(parts) as calls:
         with ConsoleWatcher() as watcher:
-            finished, exam, examples = build(out, minutes, given_settings(parsed), watcher)
+            finished, exam, examples = build(
+                out, minutes, given_settings(parsed), watcher, questions
+            )
         print_exam(watcher.console, exam, examples)
         watcher.made(finished)
         whose = whose_parts(parts, calls)

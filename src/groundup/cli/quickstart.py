@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--text", nargs="+", help="your own files instead of the sample world")
     parser.add_argument("--minutes", type=typed("--minutes"), default=4.7,
                         help="time to use (%(default)s)")  # fmt: skip
+    add_questions(parser)
     parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, no chat")
     parsed = parser.parse(arguments)
@@ -28,6 +29,12 @@ def main(arguments: list[str]) -> None:
         parser.error("--pretrained learns nothing from --text\n  fix: leave one of them out, or go on "
                      "with `groundup pretrain --from MODEL --data FILE`")  # fmt: skip
     show_pretrained(parsed) if parsed.pretrained else show(parsed)
+
+
+def add_questions(parser: Parser) -> None:
+    """How long the exam at the end is."""
+    parser.add_argument("--questions", type=typed("--questions"), default=200,
+                        help="asked at the end, of each kind in each language (%(default)s)")  # fmt: skip
 
 
 def show_pretrained(parsed) -> None:
@@ -74,10 +81,11 @@ def show(parsed) -> None:
     from groundup.cli.console import ConsoleWatcher
     from groundup.cli.streams import print_json
     from groundup.cli.talk import chat_loop, complete_loop
-    from groundup.recipe.quickstart import build, own_text
+    from groundup.recipe.quickstart import ExamConfig, build, own_text
     from groundup.train.config import TrainConfig
 
     minutes = TrainConfig.parse({"minutes": parsed.minutes}).minutes
+    questions = ExamConfig.parse({"questions": parsed.questions}).questions
     assert minutes is not None
     began, out = time.perf_counter(), Path(parsed.out)
     exam, examples = None, []
@@ -85,7 +93,7 @@ def show(parsed) -> None:
         if parsed.text:
             finished = own_text(out, parsed.text, minutes, {}, watcher)
         else:
-            finished, exam, examples = build(out, minutes, {}, watcher)
+            finished, exam, examples = build(out, minutes, {}, watcher, questions)
     assert finished.pretrained
     figures = {
         "model": str(finished.model),

@@ -4,6 +4,7 @@ happens in a process of its own, which a learner's endless loop or crash ends al
 import ast
 import doctest
 import importlib
+import inspect
 import os
 import signal
 import traceback
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from groundup.lab.compare import Difference, difference, shown
 from groundup.lab.cut import BLANK, mistaken, part_of, reference, source_of
-from groundup.lab.exercise import Draw, Exercise, Mistake
+from groundup.lab.exercise import Draw, Exercise, Mistake, call
 from groundup.lab.finding import SECONDS, Finding
 from groundup.language import N_, translate
 
@@ -153,9 +154,13 @@ def same(exercise: Exercise, one: Outcome, other: Outcome) -> bool:
 
 
 def _called(exercise: Exercise, seed: int) -> str:
-    """The call that went wrong, as it could be typed."""
+    """What went in when it went wrong, with the names of the reference's arguments where they are those."""
     inputs = exercise.inputs(Draw(seed))
-    return f"{source_of(exercise.target).name}({', '.join(map(shown, inputs))})"
+    if exercise.use is not call:
+        return ", ".join(map(shown, inputs))
+    names = inspect.signature(reference(exercise.target)).parameters
+    given = (f"{name}={shown(value)}" for name, value in zip(names, inputs, strict=False))
+    return f"{source_of(exercise.target).name}({', '.join(given)})"
 
 
 def _examples(exercise: Exercise, namespace: dict[str, Any], language: str) -> Finding | None:

@@ -19,4 +19,4 @@ class Finding(NamedTuple):
     diagnosis: str | None = None
     """The typical mistake that gives the same, if there is one."""
     call: str = ""
-    """How the part was called."""
+    """How the part was called, or what with."""

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from pydantic import PositiveInt
 
 from groundup.evaluate.questions import Reply, answered_exactly, ask
 from groundup.model.gpt import GPT
@@ -14,6 +15,7 @@ from groundup.recipe.finished import Finished
 from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import Recipe, merge, parse_recipe, read_recipe
 from groundup.recipe.watch import Watcher
+from groundup.settings import Settings
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import start_run, train
 from groundup.train.objectives import next_token
@@ -27,8 +29,14 @@ TOKENS_PER_DOCUMENT = 100
 # Shares of the minutes that go to pretraining and to tuning; the rest makes the data and examines the
 # model.
 TRAINING_SHARE, TUNING_SHARE = 0.75, 0.12
-QUESTIONS_PER_TASK = 200
 EXAMINED = tuple(task for task in TASKS if task != "summary")
+
+
+class ExamConfig(Settings):
+    """The exam at the end."""
+
+    questions: PositiveInt = 200
+    """Questions of each task in each language."""
 
 
 @dataclass
@@ -90,12 +98,17 @@ def measure_speed(recipe: Recipe, seconds: float = 3.0) -> float:
 
 
 def build(
-    out: Path, minutes: float, overrides: dict[str, Any], watcher: Watcher
+    out: Path,
+    minutes: float,
+    overrides: dict[str, Any],
+    watcher: Watcher,
+    questions: int,
 ) -> tuple[Finished, Exam, list[Reply]]:
     """Build the quickstart model of the sample world in `out`, or finish it if it was begun for as
     many minutes.
 
-    Returns what was made, the exam's result, and what the model says to a few of the questions."""
+    Returns what was made, the result of an exam of so many `questions` of each task in each language, and
+    what the model says to a few of them."""
     recipe = _begun(out, minutes, overrides)
     if recipe is None:
         watcher.stage("machine", "Measuring how fast this machine trains: how far will it get?")
@@ -103,7 +116,7 @@ def build(
     finished = run_recipe(recipe, out, watcher)
     watcher.stage("exam", "Asking what it was never shown: combinations of people, places and "
                   "things that the training text does not hold.")  # fmt: skip
-    exam, examples = examine(*finished.load())
+    exam, examples = examine(*finished.load(), questions)
     return finished, exam, examples
 
 
@@ -136,9 +149,7 @@ def own_text(
     return run_recipe(parse_recipe(merge(values, overrides)), out, watcher)
 
 
-def examine(
-    model: GPT, tokenizer: Tokenizer, count: int = QUESTIONS_PER_TASK
-) -> tuple[Exam, list[Reply]]:
+def examine(model: GPT, tokenizer: Tokenizer, count: int) -> tuple[Exam, list[Reply]]:
     """Ask `count` held-out questions of each task in each language; the replies to a few of them."""
     by_task: dict[str, dict[str, float]] = {}
     chance: dict[str, dict[str, float]] = {}
