@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.model import loss
-from groundup.model.loss import cross_entropy, token_scores
+from groundup.model.loss import cross_entropy, cross_entropy_step_by_step, token_scores
 
 
 @pytest.mark.parametrize("chunk_logits", [1, 700, 1 << 20])
@@ -32,3 +32,12 @@ def test_without_weights_it_is_the_plain_mean():
     torch.testing.assert_close(
         cross_entropy(hidden, head, targets), F.cross_entropy(hidden @ head.T, targets)
     )
+
+
+def test_written_out_it_is_that_of_torch_for_large_logits_too():
+    logits = 300 * torch.randn(9, 5, dtype=torch.float64).requires_grad_()
+    targets = torch.randint(0, 5, (9,))
+    ours, theirs = cross_entropy_step_by_step(logits, targets), F.cross_entropy(logits, targets)
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients)

@@ -14,7 +14,13 @@ from groundup.train.config import TrainConfig
 from groundup.train.loop import start_run, train
 from groundup.train.memory import training_bytes
 from groundup.train.objectives import in_answer, next_token, weighted_answers
-from groundup.train.optimizers import Muon, orthogonalize
+from groundup.train.optimizers import (
+    Muon,
+    adamw_step_by_step,
+    clip_gradients,
+    clip_gradients_step_by_step,
+    orthogonalize,
+)
 from groundup.train.schedules import rate
 
 
@@ -40,6 +46,31 @@ def test_muon_moves_as_torchs_muon_does():
     moved, expected = ours.detach() - start, theirs.detach() - start
     assert torch.cosine_similarity(moved.flatten(), expected.flatten(), dim=0) > 0.995
     assert moved.norm() == pytest.approx(expected.norm().item(), rel=0.05)
+
+
+def test_written_out_adamw_moves_as_torchs_does():
+    torch.manual_seed(0)
+    ours = torch.randn(5, 3)
+    theirs, mean, square = nn.Parameter(ours.clone()), torch.zeros(5, 3), torch.zeros(5, 3)
+    other = torch.optim.AdamW([theirs], lr=0.1, betas=(0.8, 0.9), weight_decay=0.3, eps=1e-3)
+    for step in range(1, 6):
+        gradient = torch.randn(5, 3)
+        theirs.grad = gradient.clone()
+        other.step()
+        adamw_step_by_step(ours, gradient, mean, square, step, 0.1, (0.8, 0.9), 0.3, 1e-3)
+        torch.testing.assert_close(ours, theirs.detach())
+
+
+@pytest.mark.parametrize("size", [0.0, 0.01, 10.0])
+def test_written_out_gradients_are_clipped_as_by_torch(size: float):
+    torch.manual_seed(0)
+    parameters = [nn.Parameter(torch.zeros(shape)) for shape in ((4,), (3, 5))]
+    for parameter in parameters:
+        parameter.grad = size * torch.randn(parameter.shape)
+    gradients = [p.grad.clone() for p in parameters if p.grad is not None]
+    norm = clip_gradients_step_by_step(gradients, longest=2.0)
+    assert clip_gradients(parameters, longest=2.0) == pytest.approx(norm)
+    torch.testing.assert_close(gradients, [p.grad for p in parameters])
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "wsd"])

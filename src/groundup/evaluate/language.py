@@ -35,14 +35,17 @@ class LanguageScore:
         """Mean nats per token: depends on the tokenizer."""
         return self.nats / self.tokens
 
+    # lab: perplexity
     @property
     def perplexity(self) -> float:
         """e^loss: between how many tokens the model hesitates, on average."""
         return math.exp(self.loss)
 
+    # lab: bits_per_byte
     @property
     def bits_per_byte(self) -> float:
-        """Bits to write one byte of the text: the same yardstick for every tokenizer."""
+        """Bits to write one byte of the text (a bit is ln 2 nats): the same yardstick for every
+        tokenizer."""
         return self.nats / math.log(2) / self.text_bytes
 
 

@@ -42,6 +42,7 @@ class SamplingConfig(Settings):
     """The same seed gives the same text."""
 
 
+# lab: choose
 def choose(
     logits: Float[Tensor, "batch vocab"],
     past: Int[Tensor, "batch time"],
@@ -63,6 +64,7 @@ def choose(
     return draw(logits.softmax(-1), generators)
 
 
+# lab: draw
 def draw(
     probabilities: Float[Tensor, "batch vocab"], generators: Sequence[torch.Generator]
 ) -> Int[Tensor, " batch"]:
@@ -126,12 +128,14 @@ def penalize_repetition(
     return logits.scatter(1, past, torch.where(used > 0, used / penalty, used * penalty))
 
 
+# lab: top_k
 def keep_top_k(logits: Float[Tensor, "batch vocab"], k: int) -> Float[Tensor, "batch vocab"]:
     """Rule out all but the k largest logits."""
     smallest_kept = logits.topk(min(k, logits.shape[-1])).values[:, -1:]
     return logits.masked_fill(logits < smallest_kept, -math.inf)
 
 
+# lab: top_p
 def keep_top_p(logits: Float[Tensor, "batch vocab"], p: float) -> Float[Tensor, "batch vocab"]:
     """Rule out the tail: tokens before which, in order of likelihood, p is already reached."""
     probabilities = logits.softmax(-1)

@@ -59,7 +59,8 @@ def _of_numbers(ours: Any, theirs: Any, place: str) -> Difference | None:
     if isinstance(theirs, bool) or not isinstance(theirs, Number):
         return _values(ours, theirs, place)
     close = math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=ABSOLUTE)  # type: ignore[arg-type]
-    return None if close else _values(ours, theirs, place)
+    both_nan = ours != ours and theirs != theirs
+    return None if close or both_nan else _values(ours, theirs, place)
 
 
 def _of_arrays(ours: Any, theirs: Any, place: str) -> Difference | None:

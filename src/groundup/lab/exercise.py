@@ -18,7 +18,7 @@ class Draw:
     """Random inputs: the same ones for the same seed."""
 
     def __init__(self, seed: int):
-        self.python = random.Random(seed)
+        self.seed, self.python = seed, random.Random(seed)
         self.torch = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int) -> Float[Tensor, "*shape"]:
@@ -35,7 +35,7 @@ class Draw:
 
     def in_turn(self, options: Sequence[T]) -> T:
         """One option for each seed, so that as many tries as there are options meet them all."""
-        return options[self.torch.initial_seed() % len(options)]
+        return options[self.seed % len(options)]
 
 
 def call(part: Callable, *arguments: Any) -> Any:

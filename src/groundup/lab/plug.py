@@ -32,6 +32,8 @@ def _put(target: str, part: Any, name: str, calls: Counter[str]) -> Callable[[],
     original = getattr(module, source.owner or source.name)
     if source.owner is not None:
         method = part if inspect.isfunction(part) else vars(part)[source.name]
+        if isinstance(method, property) and method.fget:
+            return _put_method(original, source.name, property(counted(method.fget, name, calls)))
         return _put_method(original, source.name, counted(method, name, calls))
     if inspect.isclass(original):
         return _put_class(original, part, name, calls)

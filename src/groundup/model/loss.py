@@ -3,7 +3,8 @@
 With 50,000 tokens of vocabulary the logits of one batch are larger than the model. So the head and
 the cross-entropy are taken together, a few hundred positions at a time, and their gradients are
 computed on the way (the idea of Liger Kernel's fused linear cross-entropy, Hsu et al. 2024): the
-softmax of a chunk is thrown away as soon as its gradient is known.
+softmax of a chunk is thrown away as soon as its gradient is known. `cross_entropy` is what runs;
+`cross_entropy_step_by_step` is the same loss written out, from all logits at once.
 """
 
 from typing import Any
@@ -41,6 +42,24 @@ def cross_entropy(
         hidden, targets, weights = hidden[counted], targets[counted], weights[counted]
     weights = weights / weights.sum()
     return _LinearCrossEntropy.apply(hidden, head, targets, weights, cap)
+
+
+# lab: cross_entropy
+def cross_entropy_step_by_step(
+    logits: Float[Tensor, "positions vocab"], targets: Int[Tensor, " positions"]
+) -> Float[Tensor, ""]:
+    """Mean −log p(target) in nats, where p is the softmax of the logits of a position.
+
+    −log p(target) = log Σ exp(logits) − logits[target]. Logits may be in the hundreds, whose exp is
+    infinite, so the largest is taken out first: log Σ exp(x) = max(x) + log Σ exp(x − max(x)).
+
+    >>> cross_entropy_step_by_step(torch.tensor([[2.0, 2.0], [500.0, 0.0]]), torch.tensor([1, 0]))
+    tensor(0.3466)
+    """
+    largest = logits.max(dim=-1).values
+    log_sum = largest + (logits - largest[:, None]).exp().sum(dim=-1).log()
+    log_p = logits.gather(1, targets[:, None])[:, 0] - log_sum
+    return -log_p.mean()
 
 
 @torch.no_grad()

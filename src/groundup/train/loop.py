@@ -1,19 +1,21 @@
 """The training loop. There is one; everything that is trained here is trained by it.
 
-Its body reads: get batch → loss from the objective → backward → clip → step → tell the hooks. What is
-optional (logging, checkpoints, evaluation, samples) is a hook, called after every step.
+`train` takes a step after another and tells the hooks; what is optional (logging, checkpoints, evaluation,
+samples) is a hook. `train_step` is: rate → gradients → clip → update, and `accumulate` makes the gradients:
+get batch → loss from the objective → backward.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.errors import InputError, TrainingError
 from groundup.model.gpt import GPT
@@ -21,7 +23,7 @@ from groundup.train.checkpoint import TrainState
 from groundup.train.config import TrainConfig
 from groundup.train.machine import denormals_as_zero, keep_freed_memory
 from groundup.train.objectives import Objective
-from groundup.train.optimizers import build_optimizers, set_rate
+from groundup.train.optimizers import build_optimizers, clip_gradients, set_rate
 from groundup.train.schedules import rate
 
 # batches(n): the n-th micro-batch of the run, a pure function of n. That is what makes resume exact.
@@ -46,6 +48,11 @@ class Run:
     """The newest one, if there is any."""
     stopped: bool = False
     """Set to end the training before its time."""
+
+    @cached_property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that are learned; the others are frozen."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     @property
     def progress(self) -> float:
@@ -78,32 +85,51 @@ def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook
     Raises `TrainingError` when a loss or a gradient is no longer a number; the weights are then
     those before the bad step.
     """
-    model, state, config = run.model, run.state, run.config
-    device = next(model.parameters()).device
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     while not run.finished:
         began = time.perf_counter()
-        run.rate = rate(run.progress, config)
-        set_rate(run.optimizers, run.rate)
-        run.loss, run.figures = 0.0, {}
-        for micro in range(config.grad_accumulation):
-            batch = batches(state.step * config.grad_accumulation + micro)
-            loss, figures = with_figures(objective(model, on_device(batch, device)))
-            (loss / config.grad_accumulation).backward()
-            run.loss += loss.item() / config.grad_accumulation
-            for name, figure in figures.items():
-                run.figures[name] = run.figures.get(name, 0.0) + figure / config.grad_accumulation
-            state.tokens += count_tokens(batch)
-        norm = torch.nn.utils.clip_grad_norm_(trained, config.clip_norm, foreach=True)
-        run.gradient_norm = norm.item()
-        _refuse_nan(run)
-        for optimizer in run.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        state.step += 1
-        state.seconds += time.perf_counter() - began
+        train_step(run, batches, objective)
+        run.state.seconds += time.perf_counter() - began
         for hook in hooks:
             hook(run)
+
+
+# lab: train
+def train_step(run: Run, batches: Batches, objective: Objective) -> None:
+    """One step: all optimisers get the rate that the schedule has for `run.progress`; the gradients of
+    the step are made and clipped, their norm is kept, and loss and norm are checked; each optimiser
+    makes its update. The next step finds one step more in `run.state`, and no gradients.
+
+    Raises `TrainingError`, before the update, when the loss or the norm is no longer a number.
+    """
+    run.rate = rate(run.progress, run.config)
+    set_rate(run.optimizers, run.rate)
+    accumulate(run, batches, objective)
+    run.gradient_norm = clip_gradients(run.trained, run.config.clip_norm)
+    refuse_nan(run)
+    for optimizer in run.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    run.state.step += 1
+
+
+# lab: accumulate
+def accumulate(run: Run, batches: Batches, objective: Objective) -> None:
+    """The gradients of one step, added to the parameters' `.grad`: the mean over its micro-batches.
+
+    Step s, counted from 0, has as many as `grad_accumulation` says, the first of which is
+    `batches(s · grad_accumulation)`. Sets `run.loss` and `run.figures` to the means of what the
+    objective gave, and counts the tokens in `run.state.tokens`.
+    """
+    count, device = run.config.grad_accumulation, run.model.device
+    run.loss, run.figures = 0.0, {}
+    for micro in range(count):
+        batch = batches(run.state.step * count + micro)
+        loss, figures = with_figures(objective(run.model, on_device(batch, device)))
+        (loss / count).backward()
+        run.loss += loss.item() / count
+        for name, figure in figures.items():
+            run.figures[name] = run.figures.get(name, 0.0) + figure / count
+        run.state.tokens += count_tokens(batch)
 
 
 def on_device(batch: Any, device: torch.device) -> Any:
@@ -140,8 +166,8 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _refuse_nan(run: Run) -> None:
-    """Stop before a bad number reaches the weights, and say which one it was."""
+def refuse_nan(run: Run) -> None:
+    """Stop before a bad number reaches the weights, and say which one it was: raises `TrainingError`."""
     for name, value in (("loss", run.loss), ("gradient", run.gradient_norm)):
         if not math.isfinite(value):
             raise TrainingError(

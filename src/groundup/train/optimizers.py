@@ -1,7 +1,12 @@
-"""AdamW for vectors, tables and adapters, Muon for the matrices in between."""
+"""AdamW for vectors, tables and adapters, Muon for the matrices in between.
 
+AdamW and the clipping of gradients that run are torch's, over all parameters at once;
+`adamw_step_by_step` and `clip_gradients_step_by_step` are the same, written out.
+"""
+
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -44,6 +49,64 @@ def _adamw(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Opt
     return torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True
     )
+
+
+# lab: adamw
+@torch.no_grad()
+def adamw_step_by_step(
+    parameter: Float[Tensor, "*shape"],
+    gradient: Float[Tensor, "*shape"],
+    mean: Float[Tensor, "*shape"],
+    square: Float[Tensor, "*shape"],
+    step: int,
+    learning_rate: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    epsilon: float = 1e-8,
+) -> None:
+    """The `step`-th update of a parameter, counted from 1 (Loshchilov and Hutter 2019), in place.
+
+    `mean` and `square` are the running means of the gradient and of its square, 0 before the first
+    update; they are changed in place too:
+
+        mean ← β₁ · mean + (1 − β₁) · gradient        square ← β₂ · square + (1 − β₂) · gradient²
+
+    Both begin at 0, and are still too small by 1 − βˢᵗᵉᵖ: divided by it they are m and s. Then
+
+        parameter ← (1 − rate · decay) · parameter − rate · m / (√s + ε)
+    """
+    beta1, beta2 = betas
+    mean.lerp_(gradient, 1 - beta1)
+    square.lerp_(gradient.square(), 1 - beta2)
+    corrected_mean = mean / (1 - beta1**step)
+    corrected_square = square / (1 - beta2**step)
+    parameter.mul_(1 - learning_rate * weight_decay)
+    parameter.sub_(learning_rate * corrected_mean / (corrected_square.sqrt() + epsilon))
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], longest: float) -> float:
+    """Scale the gradients down, in place, to the norm `longest` of all together, if they are longer;
+    returns the norm that they had."""
+    return torch.nn.utils.clip_grad_norm_(parameters, longest, foreach=True).item()
+
+
+# lab: clip_gradients
+def clip_gradients_step_by_step(gradients: Sequence[Tensor], longest: float) -> float:
+    """Scale the gradients down, in place, if all of them together are longer than `longest`; returns
+    the norm that they had: the root of the sum of the squares of all numbers in all of them
+    (Pascanu et al. 2013).
+
+    >>> gradients = [torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])]
+    >>> clip_gradients_step_by_step(gradients, longest=1.0)
+    5.0
+    >>> gradients
+    [tensor([0.6000]), tensor([[0.0000, 0.8000]])]
+    """
+    norm = math.sqrt(sum(gradient.square().sum().item() for gradient in gradients))
+    if norm > longest:
+        for gradient in gradients:
+            gradient.mul_(longest / norm)
+    return norm
 
 
 def set_rate(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:

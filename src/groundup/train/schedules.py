@@ -5,8 +5,16 @@ import math
 from groundup.train.config import TrainConfig
 
 
+# lab: learning_rate
 def rate(progress: float, config: TrainConfig) -> float:
     """The share of the peak rate at `progress` (0 at the start of training, 1 at its end).
+
+    Before `config.warmup` it rises in a line from 0 to 1. After it, it is final_rate +
+    (1 − final_rate) · height, and the height depends on `config.schedule`:
+
+    - "cosine": half a wave, from 1 at the end of the warm-up to 0 at the end of training;
+    - "inverse-sqrt": √(warmup / progress);
+    - "wsd": 1, until in the last `config.decay` of the training it falls in a line to 0.
 
     Being a function of progress rather than of the step, the same schedule serves a number of steps
     and a budget of minutes.

@@ -1,5 +1,5 @@
-"""Exercises on generation."""
+"""Exercises on generation: how a token is chosen, and how a text comes of many."""
 
-from groundup.lab.exercise import Exercise
+from groundup.lab.exercises import generation_choice, generation_loop
 
-EXERCISES: tuple[Exercise, ...] = ()
+EXERCISES = (*generation_choice.EXERCISES, *generation_loop.EXERCISES)

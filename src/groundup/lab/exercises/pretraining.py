@@ -1,5 +1,7 @@
-"""Exercises on pretraining."""
+"""Exercises on pretraining: how wrong a model is, how it is moved, and the loop around that."""
 
-from groundup.lab.exercise import Exercise
+from groundup.lab.exercises import pretraining_loss, pretraining_step, pretraining_update
 
-EXERCISES: tuple[Exercise, ...] = ()
+EXERCISES = (
+    *pretraining_loss.EXERCISES, *pretraining_update.EXERCISES, *pretraining_step.EXERCISES,
+)  # fmt: skip
