@@ -12,6 +12,8 @@ from groundup.model.config import ModelConfig
 from groundup.model.delta import CHUNK, delta_rule, delta_rule_step_by_step, unit
 from groundup.model.gpt import GPT
 from groundup.model.loss import cross_entropy, softcap, token_scores
+from groundup.model.places import Places
+from groundup.model.positions import Rotary, frequencies, rotate_step_by_step
 from groundup.train.objectives import next_token
 from tests.model.pieces import in_pieces
 
@@ -102,6 +104,16 @@ def test_the_delta_rule_by_chunks_equals_the_one_token_by_token(time: int, seed:
     whole = delta_rule_step_by_step(q, k, v, write, fade, memory)
     for ours, wanted in zip(delta_rule(q, k, v, write, fade, memory), whole, strict=True):
         torch.testing.assert_close(ours, wanted, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rest", [0, 3])
+def test_rotary_turns_as_the_definition_says(rest: int):
+    frequency, x = frequencies(6, 100.0).float(), torch.randn(2, 3, 5, 6 + rest)
+    places = Places(torch.zeros(2, 5, dtype=torch.long), padding=torch.tensor([0, 2]))
+    turned = Rotary(frequency)(x, places)
+    for text, positions, ours in zip(x, places.positions, turned, strict=True):
+        wanted = rotate_step_by_step(text[None], positions, frequency)[0]
+        torch.testing.assert_close(ours, wanted)
 
 
 def test_the_delta_memory_returns_what_was_written_under_a_key():
