@@ -50,8 +50,9 @@ def count_pairs(splits: Mapping[bytes, Sequence[int]], words: Mapping[bytes, int
     """How often each pair of neighbouring tokens occurs in a text, of which `words` says how often each
     word occurs, and `splits` the tokens that it consists of by now.
 
-    >>> count_pairs({b"aab": [97, 97, 98], b"ab": [97, 98]}, {b"aab": 1, b"ab": 5})
-    Counter({(97, 98): 6, (97, 97): 1})
+    >>> counts = count_pairs({b"aab": [97, 97, 98], b"ab": [97, 98]}, {b"aab": 1, b"ab": 5})
+    >>> sorted(counts.items())
+    [((97, 97), 1), ((97, 98), 6)]
     """
     counts: Counter[Pair] = Counter()
     for word, ids in splits.items():

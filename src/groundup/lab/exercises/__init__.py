@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from groundup.lab.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
+    "text": ("count_words", "windows"),
+    "tokenizer": (),
+    "embedding": (),
     "attention": ("causal_mask",),
 }
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
