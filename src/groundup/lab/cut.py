@@ -38,6 +38,7 @@ class Source:
         return _only_definition(self.text)
 
 
+@cache
 def source_of(target: str) -> Source:
     """Where "module:function", "module:Class.method" or "module:Class" is written."""
     module, _, path = target.partition(":")

@@ -106,11 +106,13 @@ class MergeVocabulary:
 
     def encode_simply(self, text: str) -> list[int]:
         """The encoding, word by word and merge by merge: to read, and to test `encode` against."""
+        words = regex.findall(self.pattern, text)
+        return [id_ for word in words for id_ in self.encode_word(word)]
+
+    def encode_word(self, word: str) -> list[int]:
+        """The ids of what `pattern` has found."""
         byte_ranks, merge_ranks = self.ranks
-        ranks: list[int] = []
-        for word in regex.findall(self.pattern, text):
-            ranks += encode_word([byte_ranks[byte] for byte in word.encode()], merge_ranks)
-        return self._ids(ranks)
+        return self._ids(encode_word([byte_ranks[byte] for byte in word.encode()], merge_ranks))
 
     @cached_property
     def ranks(self) -> tuple[list[int], dict[Pair, int]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "text": ("count_words", "windows"),
-    "tokenizer": (),
+    "tokenizer": ("count_pairs", "merge", "learn_merges", "encode_word", "decode"),
     "embedding": (),
     "attention": ("causal_mask",),
 }
