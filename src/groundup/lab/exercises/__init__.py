@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "text": ("count_words", "windows"),
     "tokenizer": ("count_pairs", "merge", "learn_merges", "encode_word", "decode"),
-    "embedding": (),
+    "embedding": ("embed", "learned_positions", "sinusoidal_positions", "rotary"),
     "attention": ("causal_mask",),
 }
 """The exercises of each chapter, in order: known without loading them, and PyTorch with them."""
