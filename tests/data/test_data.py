@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from groundup.data import shards, splitting
 from groundup.data.shards import Tokens, open_shards, write_shards
-from groundup.data.windows import WindowConfig, Windows, evaluation_windows
+from groundup.data.windows import WindowConfig, Windows, evaluation_windows, windows_step_by_step
 from groundup.errors import CorruptFileError, InputError
 from groundup.sources.read import Piece, read_pieces
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -131,6 +131,14 @@ def test_aligned_windows_hold_every_short_document_whole():
 def test_evaluation_windows_score_every_token_once(count: int, context: int):
     targets = [t for window in evaluation_windows(tokens_of(count), context) for t in window[1:]]
     assert targets == list(range(1, count))
+
+
+@given(count=st.integers(1, 60), context=st.integers(1, 20))
+def test_evaluation_windows_hold_the_inputs_and_targets_of_the_definition(count: int, context: int):
+    tokens = tokens_of(count)
+    ours = [(w[:-1].tolist(), w[1:].tolist()) for w in evaluation_windows(tokens, context)]
+    defined = windows_step_by_step(tokens.read(0, count), context)
+    assert ours == [(inputs.tolist(), targets.tolist()) for inputs, targets in defined]
 
 
 def test_a_text_too_short_for_a_window_is_refused_in_words():

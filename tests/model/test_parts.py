@@ -21,6 +21,8 @@ from groundup.model.layers import (
     rms_norm_step_by_step,
 )
 from groundup.model.loss import cross_entropy, softcap, token_scores
+from groundup.model.places import Places
+from groundup.model.positions import Rotary, frequencies, rotate_step_by_step
 from groundup.train.objectives import next_token
 from tests.model.pieces import in_pieces
 
@@ -131,6 +133,16 @@ def test_the_norms_equal_the_steps_written_out(bias: bool, epsilon: float):
 def test_gelu_equals_its_steps_written_out():
     x = torch.linspace(-8, 8, 1001)
     torch.testing.assert_close(gelu(x), gelu_step_by_step(x), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rest", [0, 3])
+def test_rotary_turns_as_the_definition_says(rest: int):
+    frequency, x = frequencies(6, 100.0).float(), torch.randn(2, 3, 5, 6 + rest)
+    places = Places(torch.zeros(2, 5, dtype=torch.long), padding=torch.tensor([0, 2]))
+    turned = Rotary(frequency)(x, places)
+    for text, positions, ours in zip(x, places.positions, turned, strict=True):
+        wanted = rotate_step_by_step(text[None], positions, frequency)[0]
+        torch.testing.assert_close(ours, wanted)
 
 
 def test_the_delta_memory_returns_what_was_written_under_a_key():

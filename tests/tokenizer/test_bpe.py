@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.tokenizer.bpe import is_allowed, learn_merges, learn_merges_simply, merge
+from groundup.tokenizer.vocabulary import MergeVocabulary
 from groundup.tokenizer.words import SPLIT_PATTERN, count_words
 
 WORDS = st.lists(st.text("aab机器学é", min_size=1, max_size=10), min_size=1, max_size=40)
@@ -17,6 +18,21 @@ WORDS = st.lists(st.text("aab机器学é", min_size=1, max_size=10), min_size=1,
 def test_the_fast_way_learns_the_merges_of_the_simple_one(words: list[str], n_merges: int):
     counts = dict(Counter(word.encode() for word in words))
     assert learn_merges(counts, n_merges) == learn_merges_simply(counts, n_merges)
+
+
+@settings(max_examples=15, deadline=None)
+@given(WORDS, st.randoms())
+def test_tokens_that_have_any_ids_are_joined_in_the_order_of_their_merges(words, random):
+    counts = dict(Counter(word.encode() for word in words))
+    learned = learn_merges(counts, 20)
+    tokens = [bytes([byte]) for byte in range(256)]
+    for a, b in learned:
+        tokens.append(tokens[a] + tokens[b])
+    ids = random.sample(range(1000), len(tokens))
+    merges = [(ids[a], ids[b]) for a, b in learned]
+    vocabulary = MergeVocabulary(dict(zip(ids, tokens, strict=True)), merges, SPLIT_PATTERN)
+    for word in words:
+        assert vocabulary.encode(word) == vocabulary.encode_simply(word)
 
 
 def test_overlapping_pairs_are_joined_from_left_to_right():

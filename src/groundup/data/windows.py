@@ -101,11 +101,29 @@ def _document_windows(document_starts: np.ndarray, length: int, last: int) -> np
     return np.array(starts)
 
 
+# lab: windows
+def windows_step_by_step(
+    ids: Int[np.ndarray, " count"], context_length: int
+) -> Iterator[tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]]:
+    """The inputs and the targets of `context_length` tokens each in a row of `ids`, window by window: the
+    targets are what comes after each input. Every token but the first is a target exactly once; the last
+    window may be shorter.
+
+    >>> for inputs, targets in windows_step_by_step(np.arange(6), 3):
+    ...     print(inputs, targets)
+    [0 1 2] [1 2 3]
+    [3 4] [4 5]
+    """
+    for start in range(0, len(ids) - 1, context_length):
+        window = ids[start : start + context_length + 1]
+        yield window[:-1], window[1:]
+
+
 def evaluation_windows(
     tokens: Tokens, context_length: int, most_tokens: int | None = None
 ) -> Iterator[Int[np.ndarray, " window"]]:
-    """Windows side by side in which every token but the first is a target exactly once; the last
-    one may be shorter. With `most_tokens`, only so many, evenly spread over the text."""
+    """The windows of `windows_step_by_step`, inputs and targets in one, read from where they lie. With
+    `most_tokens`, only so many, evenly spread over the text."""
     # The last target of a window is the first input of the next.
     starts = range(0, len(tokens) - 1, context_length)
     if most_tokens is not None and len(tokens) > most_tokens:

@@ -93,10 +93,12 @@ class GPT(nn.Module):
             x = block(x, places)
         return self.final_norm(x)
 
+    # lab: embed
     def embedded(
         self, ids: Int[Tensor, "batch time"], places: Places
     ) -> Float[Tensor, "batch time d_model"]:
-        """What the first block reads."""
+        """What the first block reads: the vector of each of `ids`, scaled, with its position added;
+        in training, some numbers of that are dropped."""
         x = self.embedding(ids) * self.embedding_scale
         return self.dropout(self.position(x, places))
 

@@ -34,9 +34,11 @@ class LearnedPosition(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(config.context_length, config.d_model))
 
+    # lab: learned_positions
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: "Places"
     ) -> Float[Tensor, "batch time d_model"]:
+        """`x` with the vector of its position added to each token's."""
         return x + places.rows(self.weight)
 
 
@@ -47,11 +49,8 @@ class SinusoidalPosition(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        frequency = frequencies(config.d_model + config.d_model % 2, config.rope_theta)
-        position = torch.arange(config.context_length, dtype=torch.float64, device="cpu")
-        angle = torch.outer(position, frequency)
-        table = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, : config.d_model]
-        self.register_buffer("table", table.float(), persistent=False)
+        table = sinusoidal_positions(config.context_length, config.d_model, config.rope_theta)
+        self.register_buffer("table", table, persistent=False)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], places: "Places"
@@ -59,8 +58,27 @@ class SinusoidalPosition(nn.Module):
         return x + places.rows(self.table)
 
 
+# lab: sinusoidal_positions
+def sinusoidal_positions(
+    length: int, d_model: int, theta: float
+) -> Float[Tensor, "length d_model"]:
+    """A vector for each position from 0 to length − 1: sin(a₀), cos(a₀), sin(a₁), cos(a₁), … with
+    aᵢ = position · theta^(−2i/d_model). An odd d_model has the table of d_model + 1 without its last
+    column.
+
+    >>> sinusoidal_positions(2, 4, 100.0)
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0998, 0.9950]])
+    """
+    frequency = frequencies(d_model + d_model % 2, theta)
+    position = torch.arange(length, dtype=torch.float64, device="cpu")
+    angle = torch.outer(position, frequency)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :d_model].float()
+
+
 class Rotary(nn.Module):
-    """Turns each pair (i, i + width/2) of a query or key by position · theta^(−2i/width).
+    """Turns each pair (i, i + width/2) of a query or key by position · theta^(−2i/width), as
+    `rotate_step_by_step` does, with cosines and sines that are computed once for all layers.
 
     The product of a turned query and a turned key depends only on how far apart they stand
     (RoFormer, Su et al. 2021). Pairs are laid out in halves, as Llama's and Qwen's weights have
@@ -97,6 +115,26 @@ class Rotary(nn.Module):
         turned, plain = x[..., :width], x[..., width:]
         turned = turned * cos + turned.roll(width // 2, dims=-1) * sin
         return torch.cat([turned, plain], dim=-1) if plain.shape[-1] else turned
+
+
+# lab: rotary
+def rotate_step_by_step(
+    x: Float[Tensor, "batch heads time head_dim"],
+    positions: Int[Tensor, " time"],
+    frequency: Float[Tensor, " half"],
+) -> Float[Tensor, "batch heads time head_dim"]:
+    """Queries or keys in which each pair of numbers, the i-th and the (i + half)-th, is turned by the
+    angle a = position · frequency[i]:
+
+        x[i]        becomes  x[i] · cos a − x[i + half] · sin a
+        x[i + half] becomes  x[i] · sin a + x[i + half] · cos a
+
+    What stands beyond 2 · half stays as it is."""
+    half = len(frequency)
+    angle = positions[:, None] * frequency
+    cos, sin = angle.cos(), angle.sin()
+    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=-1)
 
 
 class LongRotary(Rotary):

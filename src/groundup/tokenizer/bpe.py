@@ -12,7 +12,7 @@ the vocabulary for words.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ Progress = Callable[[int, int], None]
 Side = Literal["left", "right"]
 
 
+# lab: learn_merges
 def learn_merges_simply(words: Mapping[bytes, int], n_merges: int) -> Merges:
     """The `n_merges` merges that the counted `words` teach; merge i makes token 256 + i.
 
@@ -33,20 +34,34 @@ def learn_merges_simply(words: Mapping[bytes, int], n_merges: int) -> Merges:
     splits = {word: list(word) for word in words}
     merges: Merges = []
     while len(merges) < n_merges:
-        counts: Counter[Pair] = Counter()
-        for word, ids in splits.items():
-            for pair in zip(ids, ids[1:], strict=False):
-                if is_allowed(tokens[pair[0]] + tokens[pair[1]]):
-                    counts[pair] += words[word]
-        if not counts:
+        counts = count_pairs(splits, words)
+        allowed = [pair for pair in counts if is_allowed(tokens[pair[0]] + tokens[pair[1]])]
+        if not allowed:
             break
-        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        best = min(allowed, key=lambda pair: (-counts[pair], pair))
         splits = {word: merge(ids, best, len(tokens)) for word, ids in splits.items()}
         tokens.append(tokens[best[0]] + tokens[best[1]])
         merges.append(best)
     return merges
 
 
+# lab: count_pairs
+def count_pairs(splits: Mapping[bytes, Sequence[int]], words: Mapping[bytes, int]) -> Counter[Pair]:
+    """How often each pair of neighbouring tokens occurs in a text, of which `words` says how often each
+    word occurs, and `splits` the tokens that it consists of by now.
+
+    >>> counts = count_pairs({b"aab": [97, 97, 98], b"ab": [97, 98]}, {b"aab": 1, b"ab": 5})
+    >>> sorted(counts.items())
+    [((97, 97), 1), ((97, 98), 6)]
+    """
+    counts: Counter[Pair] = Counter()
+    for word, ids in splits.items():
+        for pair in zip(ids, ids[1:], strict=False):
+            counts[pair] += words[word]
+    return counts
+
+
+# lab: merge
 def merge(ids: list[int], pair: Pair, new_id: int) -> list[int]:
     """`ids` with each occurrence of `pair`, from left to right, replaced by `new_id`.
 
@@ -62,6 +77,24 @@ def merge(ids: list[int], pair: Pair, new_id: int) -> list[int]:
             merged.append(ids[i])
             i += 1
     return merged
+
+
+# lab: encode_word
+def encode_word(word: Sequence[int], merges: Mapping[Pair, int]) -> list[int]:
+    """The tokens of a word: of all pairs in it that are known, the one that was learned first is joined
+    wherever it stands, then the first-learned of those that stand there now, until none is known.
+
+    `word` is its bytes; `merges` gives the token that each pair makes, the first-learned pair first and
+    its token the lowest.
+
+    >>> encode_word(b"hugs", {(117, 103): 256, (104, 256): 257})
+    [257, 115]
+    """
+    ids = list(word)
+    while known := [pair for pair in zip(ids, ids[1:], strict=False) if pair in merges]:
+        first = min(known, key=merges.__getitem__)
+        ids = merge(ids, first, merges[first])
+    return ids
 
 
 def is_allowed(token: bytes) -> bool:

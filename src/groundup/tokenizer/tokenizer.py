@@ -347,6 +347,7 @@ class Tokenizer:
 
     # Ids to text
 
+    # lab: decode
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; bytes that are no whole character become U+FFFD."""
         written = b"".join(map(self.token_bytes, ids)).removeprefix(self.vocabulary.prefix)

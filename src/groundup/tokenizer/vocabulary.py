@@ -6,13 +6,14 @@ Those of other people's models that work differently are run by the library they
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import regex
 import tiktoken
 
 from groundup.sources.read import split_point
-from groundup.tokenizer.bpe import Merges, merge
+from groundup.tokenizer.bpe import Merges, Pair, encode_word
 from groundup.tokenizer.words import SPLIT_PATTERN
 
 
@@ -105,16 +106,20 @@ class MergeVocabulary:
 
     def encode_simply(self, text: str) -> list[int]:
         """The encoding, word by word and merge by merge: to read, and to test `encode` against."""
-        rank = {pair: i for i, pair in enumerate(self.merges)}
-        ids: list[int] = []
-        for word in regex.findall(self.pattern, text):
-            parts = [self.ids[bytes([byte])] for byte in word.encode()]
-            while known := [pair for pair in zip(parts, parts[1:], strict=False) if pair in rank]:
-                pair = min(known, key=rank.__getitem__)
-                joined = self.ids[self.tokens[pair[0]] + self.tokens[pair[1]]]
-                parts = merge(parts, pair, joined)
-            ids += parts
-        return ids
+        words = regex.findall(self.pattern, text)
+        return [id_ for word in words for id_ in self.encode_word(word)]
+
+    def encode_word(self, word: str) -> list[int]:
+        """The ids of what `pattern` has found."""
+        byte_ranks, merge_ranks = self.ranks
+        return self._ids(encode_word([byte_ranks[byte] for byte in word.encode()], merge_ranks))
+
+    @cached_property
+    def ranks(self) -> tuple[list[int], dict[Pair, int]]:
+        """The rank of each byte, and, by the ranks of its two parts, that of each merge's token."""
+        rank = {id_: rank for rank, id_ in enumerate(self.id_of_rank)}
+        of_bytes = [rank[self.ids[bytes([byte])]] for byte in range(256)]
+        return of_bytes, {(rank[a], rank[b]): 256 + i for i, (a, b) in enumerate(self.merges)}
 
 
 class CharacterVocabulary:

@@ -51,7 +51,17 @@ def count_words(
     return {word.encode(): counts[word] for word in sorted(counts)}
 
 
-def _count(texts: list[str], pattern: str, special_tokens: Sequence[str]) -> Counter[str]:
+# lab: count_words
+def count_words_in(
+    texts: Sequence[str], pattern: str, special_tokens: Sequence[str]
+) -> Counter[str]:
+    """How often each word occurs in `texts`: what `pattern` finds, a regular expression of the module
+    `regex`. Special tokens separate words and are none.
+
+    >>> counts = count_words_in(["to be or not", "to be<|end|>be"], "[a-z]+", ["<|end|>"])
+    >>> sorted(counts.items())
+    [('be', 3), ('not', 1), ('or', 1), ('to', 2)]
+    """
     compiled = regex.compile(pattern)
     if special_tokens:
         separator = regex.compile("|".join(map(regex.escape, special_tokens)))
@@ -71,7 +81,7 @@ def _count_batches(
     begun = list(islice(batches, 2))
     if len(begun) < 2 or processes == 1:
         for batch in chain(begun, batches):
-            yield _count(batch, pattern, special_tokens)
+            yield count_words_in(batch, pattern, special_tokens)
         return
     with contextlib.ExitStack() as stack:
         idle: SimpleQueue[_Counter] = SimpleQueue()
@@ -126,7 +136,7 @@ class _Counter:
 def serve() -> None:
     """The other end of `_Counter`: answer each line of texts with a line of their counts."""
     for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(json.dumps(_count(*json.loads(line))).encode() + b"\n")
+        sys.stdout.buffer.write(json.dumps(count_words_in(*json.loads(line))).encode() + b"\n")
         sys.stdout.buffer.flush()
 
 
