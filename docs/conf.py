@@ -9,8 +9,10 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 extensions = ["myst_parser"]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -43,6 +45,20 @@ _TWIN_LINE = re.compile(r"^(?:中文：|English: )\[.*\n", re.M)
 
 _FILE_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((\.\./[^)#]+\.(?:md|py|toml))\)")
 
+# What docutils knows under another name, or can do without.
+_OTHER_NAMES = {
+    r"\dots": r"\ldots",
+    r"\texttt": r"\mathtt",
+    r"\textbf": r"\mathbf",
+    r"\bm": r"\mathbf",
+    r"\dfrac": r"\frac",
+    r"\big": "",
+    r"\Big": "",
+    "{align}": "{aligned}",
+    "{align*}": "{aligned}",
+}
+_OTHER_NAME = re.compile(r"\\(?:dots|texttt|textbf|bm|dfrac|big|Big)(?![a-zA-Z])|\{align\*?\}")
+
 # A line end that is no space: after and before han characters and full-width marks.
 _WIDE = "\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”"
 _LINE_END = re.compile(
@@ -62,13 +78,22 @@ def setup(app: Sphinx) -> None:
 
 
 def _inline_math(visitor, node: nodes.Element) -> None:
-    visitor.body.append(tex2mathml(node.astext()))
+    visitor.body.append(_mathml(node))
     raise nodes.SkipNode
 
 
 def _block_math(visitor, node: nodes.Element) -> None:
-    visitor.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    visitor.body.append(f'<div class="math">{_mathml(node, as_block=True)}</div>')
     raise nodes.SkipNode
+
+
+def _mathml(node: nodes.Element, as_block: bool = False) -> str:
+    tex = _OTHER_NAME.sub(lambda found: _OTHER_NAMES[found[0]], node.astext())
+    try:
+        return tex2mathml(tex, as_block=as_block)
+    except MathError as error:
+        logging.getLogger(__name__).warning("formula %r: %s", tex, error, location=node)
+        return ""
 
 
 def _as_page(app: Sphinx, name: str, source: list[str]) -> None:

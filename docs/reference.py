@@ -178,7 +178,7 @@ def _default(field: FieldInfo, words: dict) -> str:
 
 
 def _type(field: FieldInfo, words: dict) -> str:
-    annotation = field.annotation
+    annotation: Any = field.annotation
     if field.metadata:
         annotation = Annotated[(annotation, *field.metadata)]
     return _in_words(TypeAdapter(annotation).json_schema(), words)

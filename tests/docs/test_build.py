@@ -31,8 +31,8 @@ class Page(HTMLParser):
         self.places: set[str] = {""}
         self.feed(text)
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        for name, value in attributes:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
             if name == "id":
                 self.places.add(value or "")
             elif (tag, name) in LOADING:
@@ -106,11 +106,26 @@ def test_the_figure_of_the_path_leads_to_every_chapter(site: Path, pages: dict[P
         assert figure and all(f'href="chapters/{name}.html"' in figure[0] for name in CHAPTERS)
 
 
-def test_a_formula_is_mathml_that_needs_no_script(tmp_path: Path):
-    (tmp_path / "index.md").write_text("# A\n\nInline $x_t$ and\n\n$$\\frac{1}{2}$$\n")
+FORMULAS = r"""# A
+
+Inline $x_t \dots x_n$ and
+
+$$\frac{1}{2} \big(1 + \texttt{abc}\big)$$
+
+\begin{align} a &= b \\ c &= d \end{align}
+
+$$\nosuchthing$$
+"""
+
+
+def test_a_formula_is_mathml_and_one_that_is_none_is_told(tmp_path: Path):
+    (tmp_path / "index.md").write_text(FORMULAS)
     built = tmp_path / "out"
-    subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "-c", DOCS, tmp_path, built], check=True
-    )
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", DOCS, tmp_path, built],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("WARNING") == 1
+    assert "nosuchthing" in done.stderr
     text = (built / "index.html").read_text(encoding="utf-8")
-    assert "<msub>" in text and "<mfrac>" in text
+    assert all(part in text for part in ("<msub>", "…", "<mfrac>", "abc", "<mtable"))

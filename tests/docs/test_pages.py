@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,11 +71,23 @@ def test_a_page_is_read_in_a_quarter_of_an_hour(name: str):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", RUNNING)
-def test_the_code_of_a_page_runs(language: str, name: str, tmp_path: Path, monkeypatch):
+def test_the_code_of_a_page_runs_and_prints_what_it_says(
+    language: str, name: str, tmp_path: Path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    names: dict = {"__name__": "page"}
+    printed: dict[int, str] = {}
+
+    def record(*values: object, sep: str = " ", **more: object) -> None:
+        printed[sys._getframe(1).f_lineno] = sep.join(map(str, values))
+        print(*values, sep=sep, **more)
+
+    names: dict = {"__name__": "page", "print": record}
     for number, block in enumerate(code(page(language, name), "python")):
+        printed.clear()
         exec(compile(block, f"{language}/{name}.md, block {number}", "exec"), names)
+        for line, text in enumerate(block.splitlines(), start=1):
+            if said := re.search(r"print\(.*\)  # → (.+)", text):
+                assert printed[line] == said[1], text
 
 
 @pytest.mark.parametrize("name", NAMES)
