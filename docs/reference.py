@@ -24,6 +24,7 @@ from groundup.settings import FieldsOf, Settings
 
 DOCS = Path(__file__).parent
 ACTIONS = {
+    "lab": ("start", "list", "check", "hint", "train"),
     "data": ("report",),
     "tokenizer": ("train", "encode", "decode", "extend", "shrink"),
     "finetune": ("classify", "instruct", "prefer", "reason"),
