@@ -11,6 +11,7 @@ import pytest
 from docs import path as path_figure
 from docs import reference
 from groundup.cli.main import VERBS, Parser
+from groundup.recipe.schema import read_recipe
 from tests.docs.pages import DOCS, LANGUAGES, NAMES, code, page, prose
 
 MINUTES = 15
@@ -104,6 +105,15 @@ def test_every_command_and_flag_exists(name: str):
         assert isinstance(parser, Parser), line
         flags = {word.split("=")[0] for word in words if word.startswith("--")}
         assert flags <= set(parser._option_string_actions), line
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [name for name in NAMES if code(page("en", name), "toml")])
+def test_every_recipe_is_a_recipe(language: str, name: str, tmp_path: Path):
+    for number, block in enumerate(code(page(language, name), "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block, encoding="utf-8")
+        read_recipe(str(path), {})
 
 
 @pytest.mark.parametrize("number, language", list(enumerate(LANGUAGES)))
