@@ -20,7 +20,7 @@ CHAPTERS = {
     "09-tuning": (("tuning", "weights with a job"), ("微调", "给模型一份工作")),
     "10-evaluation": (("evaluation", "model → numbers"), ("评测", "模型 → 数字")),
     "11-compression": (("compression", "fewer bytes"), ("压缩", "更少的字节")),
-    "12-serving": (("serving", "model → HTTP"), ("部署", "模型 → HTTP")),
+    "12-serving": (("serving", "model → HTTP"), ("服务", "模型 → HTTP")),
 }
 TITLES = ("The path from text to a served model", "从文本到上线服务的路")
 COLUMNS, WIDTH, HEIGHT, GAP, ROW = 4, 200, 84, 40, 130
