@@ -48,7 +48,7 @@ _FILE_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((\.\./[^)#]+\.(?:md|py|toml))\)"
 # What docutils knows under another name, or can do without.
 _OTHER_NAMES = {
     r"\dots": r"\ldots",
-    r"\texttt": r"\mathtt",
+    r"\texttt": r"\text",
     r"\textbf": r"\mathbf",
     r"\bm": r"\mathbf",
     r"\dfrac": r"\frac",
