@@ -58,6 +58,15 @@ def test_both_languages_have_the_same_outline_and_exercises(name: str):
         assert exercises(english)
 
 
+@pytest.mark.parametrize("language, write", [("en", "Write"), ("zh", "写")])
+def test_the_plan_has_every_exercise_of_the_chapters_once(language: str, write: str):
+    asked = re.findall(rf"^\*\*{write}\*\*(.*?)\n\n", page(language, "plan"), re.M | re.S)
+    planned = [name for day in asked for name in re.findall(r"`(\w+)`", day)]
+    chapters = [name for name in NAMES if name.startswith("chapters/")]
+    listed = {exercise for name in chapters for exercise in exercises(page(language, name))}
+    assert sorted(planned) == sorted(listed)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_both_languages_show_the_same_code(name: str):
     english, chinese = (
