@@ -56,7 +56,7 @@ defaults included, is written into its folder as `recipe.toml`.""",
 Every command has `--help`. The exit status is 0 when it is done, 1 when it failed, 2 when the input is wrong,
 and 130 when it was interrupted with its state saved. With `--json` the figures come as one JSON object on
 standard output.""",
-        "example": "Example:",
+        "example": "Example: ",
         "settings": "and every field of these tables as a flag:",
         "or": "or",
         "list": "list",
@@ -247,10 +247,11 @@ def _command(verb: str, action: str, words: dict) -> list[str]:
     if isinstance(parser, str):
         return [heading, f"```text\n{parser.strip()}\n```"]
     parts = [heading, _escaped(parser.description or "")]
-    parts.append(f"{words['example']} `{(parser.epilog or '').removeprefix('example: ')}`")
+    parts.append(f"{words['example']}`{(parser.epilog or '').removeprefix('example: ')}`")
     plain = [
         a for a in parser._actions if a.dest != "help" and "." not in "".join(a.option_strings)
     ]
+    plain.sort(key=lambda argument: bool(argument.option_strings))  # those without a flag first
     parts += [_argument(parser, argument) for argument in plain]
     groups = [g for g in parser._action_groups if (g.title or "").startswith("--")]
     if groups:
