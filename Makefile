@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart quickstart-pretrained test check bench clean
+.PHONY: quickstart quickstart-pretrained test check docs bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/groundup quickstart
@@ -20,11 +20,17 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/path.py
+	$(BIN)/python docs/reference.py
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -D language=en docs/en docs/_build/en
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -D language=zh_CN docs/zh docs/_build/zh
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
