@@ -1,10 +1,8 @@
 """Exercises on texts."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import torch
 
 from groundup.lab.exercise import Draw, Exercise, Mistake, Plug
 from groundup.language import N_
@@ -39,13 +37,10 @@ def predicting(part: Callable) -> Callable:
     else is learned."""
     from groundup.model.loss import cross_entropy
 
-    def of_row(row: torch.Tensor) -> Any:
-        return next(iter(part(row.cpu().numpy(), len(row) - 1)))
-
     def next_token(model, ids, weights=None, segments=None):
-        inputs, targets = (
-            torch.tensor(np.stack(rows), device=ids.device) for rows in zip(*map(of_row, ids), strict=True)
-        )  # fmt: skip
+        window = ids.shape[1]
+        inputs, targets = next(iter(part(np.arange(window), window - 1)))
+        inputs, targets = ids[:, inputs.tolist()], ids[:, targets.tolist()]
         count = inputs.shape[1]
         if segments is not None:
             segments = segments[:, :count]

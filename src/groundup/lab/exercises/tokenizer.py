@@ -69,8 +69,14 @@ def decoded(part: type[Tokenizer], ids: list[int], tokens: dict[int, bytes], pre
 
 
 def learning(part: Callable) -> Callable:
-    """`learn_merges` by a learner's function, which tells no progress."""
-    return lambda words, n_merges, progress=None: part(words, n_merges)
+    """`learn_merges` by a learner's function, which tells no progress. It counts all words anew for each
+    merge, so it is spared those that occur once: they hardly ever win a merge, and are the most."""
+
+    def learn_merges(words, n_merges, progress=None):
+        often = {word: count for word, count in words.items() if count > 1}
+        return part(often or words, n_merges)
+
+    return learn_merges
 
 
 def learning_simply(part: Callable) -> Callable:
