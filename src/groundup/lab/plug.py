@@ -31,8 +31,9 @@ def _put(target: str, part: Any, name: str, calls: Counter[str]) -> Callable[[],
     module = importlib.import_module(source.module)
     original = getattr(module, source.owner or source.name)
     if source.owner is not None:
-        method = part if inspect.isfunction(part) else vars(part)[source.name]
-        if isinstance(method, property) and method.fget:
+        method: Any = part if inspect.isfunction(part) else vars(part)[source.name]
+        if isinstance(method, property):
+            assert method.fget
             return _put_method(original, source.name, property(counted(method.fget, name, calls)))
         return _put_method(original, source.name, counted(method, name, calls))
     if inspect.isclass(original):
@@ -68,7 +69,7 @@ def _put_function(original: FunctionType, part: Callable) -> Callable[[], None]:
     return restore
 
 
-def _put_method(owner: type, name: str, method: Callable) -> Callable[[], None]:
+def _put_method(owner: type, name: str, method: Callable | property) -> Callable[[], None]:
     kept = vars(owner)[name]
     setattr(owner, name, method)
     return lambda: setattr(owner, name, kept)

@@ -68,7 +68,7 @@ def a_whole_training(draw: Draw) -> tuple:
 def rates(part: Callable, progress: list[float], settings: dict[str, float]) -> dict[str, float]:
     """The share under each schedule; one over the root needs a warm-up."""
     schedules = SCHEDULES if settings["warmup"] else SCHEDULES[:2]
-    configs = [TrainConfig(schedule=name, **settings) for name in schedules]
+    configs = [TrainConfig.parse({"schedule": name, **settings}) for name in schedules]
     return {
         f"{config.schedule}, progress {p}": part(p, config) for config in configs for p in progress
     }
