@@ -53,7 +53,7 @@ def test_a_learner_is_wrong_then_right_and_trains_a_model_on_their_part(lab: Pat
     assert json.loads(right.stdout)["causal_mask"]["passed"]
     assert "✓ causal_mask" in groundup("lab", "list").stdout
 
-    trained = groundup("lab", "train", *TINY, "--json")
+    trained = groundup("lab", "train", *TINY, "--mistake", "rms_norm:2", "--json")
     assert trained.returncode == 0, trained.stderr
     figures = json.loads(trained.stdout)
     assert Path(figures["model"]).is_dir()

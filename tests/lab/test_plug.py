@@ -19,7 +19,7 @@ def exercise(target: str) -> Exercise:
 
 def test_a_function_is_replaced_under_every_name_that_holds_it():
     def blind(time: int, total: int, device: torch.device) -> torch.Tensor:
-        return torch.zeros(time, total)
+        return torch.zeros(time, total, dtype=torch.bool)
 
     before = causal_mask(2, 2, torch.device("cpu"))
     with plugged({"part": (exercise("groundup.model.attention:causal_mask"), blind)}) as calls:
