@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from groundup import GPT, Tokenizer, load, preset
-from groundup.evaluate.inside import attention_map, logit_lens, pieces, surprise
+from groundup.evaluate.inside import attention_map, logit_lens, surprise
 from groundup.model.config import ModelConfig
 from groundup.model.cost import parameters
 from groundup.model.positions import Rotary, SinusoidalPosition, frequencies
@@ -43,10 +43,6 @@ FONTS = (
 # What is measured, so that text gets its room; what is written into the files is `FONTS`.
 MEASURED = ["DejaVu Sans", "Noto Sans CJK JP"]
 
-STORY = {
-    "en": "Mia is in the garden. Tom has a red ball. Then Tom gives the ball to Mia.",
-    "zh": "小美在花园。小明有一个红色的球。然后小明把球给了小美。",
-}
 CHAT = {
     "en": ("Mia is in the garden. Tom has a red ball. Where is Mia?", "Mia is in the garden."),
     "zh": ("小美在花园。小明有一个红色的球。小美在哪里？", "小美在花园。"),
@@ -137,25 +133,31 @@ def labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 
 def draw_surprise(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
-    """Chapter 1: how unexpected each token of a story is."""
-    ids = tokenizer.encode(STORY[language])
+    """Chapter 1: how unexpected each token of a conversation is."""
+    asked, answer = conversation(tokenizer, language)
+    ids = [*asked, *answer, *tokenizer.encode("<|end|>")]
     bits = surprise(model, ids).numpy()
     names = labels(tokenizer, ids)[1:]
-    figure, axes = canvas(8, 3.2)
+    figure, axes = canvas(8.6, 3.4)
     colors = [RED if value > 4 else ORANGE if value > 1 else GREEN for value in bits]
     axes.bar(range(len(bits)), bits, color=colors, width=0.8)
+    axes.axvspan(len(asked) - 1.5, len(bits) - 0.5, color=GREY, alpha=0.1, linewidth=0)
     uniform = math.log2(model.config.vocab_size)
     axes.axhline(uniform, color=GREY, linestyle="--", linewidth=1)
     said = {
         "en": f"guessing blindly among {model.config.vocab_size:,}: {uniform:.1f} bits",
         "zh": f"在 {model.config.vocab_size:,} 个词元里瞎猜：{uniform:.1f} 比特",
     }
-    axes.text(len(bits) - 0.5, uniform + 0.15, said[language], ha="right", va="bottom", color=GREY)
+    axes.text(-0.4, uniform + 0.15, said[language], va="bottom", color=GREY)
+    reply = {"en": "the answer", "zh": "回答"}[language]
+    middle = (len(asked) + len(bits)) / 2 - 1
+    axes.text(middle, uniform + 0.15, reply, ha="center", va="bottom", color=GREY)
     for i, value in enumerate(bits):
         axes.text(i, value + 0.12, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
-    slanted = {"en": {"rotation": 50, "ha": "right", "rotation_mode": "anchor"}, "zh": {}}
-    axes.set_xticks(range(len(bits)), names, **slanted[language])
-    axes.set_ylim(0, uniform + 1.2)
+    turned = {"rotation": 55, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(bits)), names, **turned)
+    axes.set_xlim(-0.6, len(bits) - 0.4)
+    axes.set_ylim(0, max(uniform, bits.max()) + 1.2)
     axes.set_ylabel({"en": "surprise, −log₂ p (bits)", "zh": "意外程度 −log₂ p（比特）"}[language])
     axes.tick_params(axis="x", length=0)
     return figure
@@ -176,7 +178,7 @@ def draw_tokens(tokenizers: dict[int, Tokenizer], language: str) -> Figure:
             name = token_label(token)
             axes.text(
                 left + len(token) / 2, -row, name, ha="center", va="center",
-                fontsize=5.5 if size == SHOWN_SIZES[0] and len(name) > 1 else 8,
+                fontsize=5.5 if is_part(token) else 8,
             )  # fmt: skip
             left += len(token)
         said = {"en": f"{size:,} ids\n{len(ids)} tokens", "zh": f"词表 {size:,}\n{len(ids)} 个词元"}
@@ -197,10 +199,16 @@ def box(left: float, row: float, width: float, color: str, unit: float) -> Fancy
 
 def token_label(token: bytes) -> str:
     """A token's text, or its bytes where it is a part of a character."""
+    return token.hex(" ") if is_part(token) else token.decode().replace(" ", "␣")
+
+
+def is_part(token: bytes) -> bool:
+    """Whether a token is a part of a character."""
     try:
-        return token.decode().replace(" ", "␣")
+        token.decode()
     except UnicodeDecodeError:
-        return token.hex(" ")
+        return True
+    return False
 
 
 def draw_compression(tokenizers: dict[int, Tokenizer], language: str) -> Figure:
@@ -250,7 +258,7 @@ def draw_positions(language: str) -> Figure:
     right.set_xlabel({"en": "distance in tokens", "zh": "相距多少个词元"}[language])
     right.set_ylabel({"en": "product of query and key", "zh": "查询与键的内积"}[language])
     right.set_title({"en": "rotary: turned", "zh": "旋转位置：转过去"}[language])
-    right.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.42), fontsize=8,
+    right.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.36), fontsize=8,
                  handlelength=1.2, columnspacing=1)  # fmt: skip
     bare(right)
     return figure
@@ -343,6 +351,7 @@ def thumb(axes: Axes, weights: np.ndarray, marked: bool) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
+        side.set_visible(True)
         side.set_color(RED if marked else "#cccccc")
         side.set_linewidth(1.8 if marked else 0.6)
 
@@ -351,7 +360,7 @@ def draw_stream(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
     """Chapter 5: how long the stream's vectors are, and how long what each part adds."""
     ids = [i for part in conversation(tokenizer, language) for i in part]
     stream, added = lengths(model, ids)
-    figure, axes = canvas(7.2, 3.4)
+    figure, axes = canvas(8.6, 3.4)
     steps = range(len(stream))
     axes.plot(steps, stream, color=BLUE, marker="o", markersize=4,
               label={"en": "the stream", "zh": "残差流"}[language])  # fmt: skip
@@ -361,11 +370,9 @@ def draw_stream(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
     ):
         axes.bar(list(steps)[1 + offset :: 2], added[offset::2], color=color, width=0.55,
                  label=said[language])  # fmt: skip
-    parts = {"en": ("attention", "feed-\nforward"), "zh": ("注意力", "前馈")}[language]
+    parts = {"en": ("attention", "feed-forward"), "zh": ("注意力", "前馈")}[language]
     names = [{"en": "embedding", "zh": "词嵌入"}[language]]
-    for layer in range(len(model.blocks)):
-        names += [f"{parts[0]}\n{layer}", f"{parts[1]}\n{layer}" if language == "zh" else
-                  f"feed-fwd\n{layer}"]  # fmt: skip
+    names += [f"{part}\n{layer}" for layer in range(len(model.blocks)) for part in parts]
     axes.set_xticks(steps, names, fontsize=8)
     axes.set_ylabel({"en": "root mean square", "zh": "均方根"}[language])
     axes.set_ylim(0, None)
