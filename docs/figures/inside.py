@@ -1,7 +1,11 @@
 """Draw the figures of the guide's chapters on the inside of a model, from a model that groundup made.
 
-    python docs/figures/inside.py                                          # trains one first: two minutes
-    python docs/figures/inside.py --model runs/quickstart/pretrain/model   # or takes one: the guide does
+    python docs/figures/inside.py               # trains a model first: about two minutes
+    python docs/figures/inside.py --model DIR   # or takes one
+
+The guide's are of a model that saw as much as the quickstart's does in five minutes on two cores:
+
+    groundup run quickstart --data.world_documents 18000 --pretrain.train.steps 900
 
 Writes `NAME.en.svg` and `NAME.zh.svg` beside this file. Text stays text in them: the reader's own fonts
 draw it.
@@ -10,6 +14,7 @@ draw it.
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +65,7 @@ Words = dict[str, str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="figures to draw (default: all)")
     parser.add_argument("--model", type=Path, help="model directory (default: train one)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--png", action="store_true", help="draw PNG files, to look at")
@@ -68,6 +74,8 @@ def main() -> None:
     style(parsed.png)
     model, tokenizer = load(parsed.model or train())
     for name, draw in figures(model, tokenizer).items():
+        if parsed.names and name not in parsed.names:
+            continue
         for language in LANGUAGES:
             figure = draw(language)
             write(figure, parsed.out / f"{name}.{language}.{'png' if parsed.png else 'svg'}")
@@ -76,11 +84,10 @@ def main() -> None:
 
 def figures(model: GPT, tokenizer: Tokenizer) -> dict[str, Callable[[str], Figure]]:
     """What draws each figure, by its name."""
-    tokenizers = {size: learned(size) for size in SIZES}
     return {
         "surprise": lambda language: draw_surprise(model, tokenizer, language),
-        "tokens": lambda language: draw_tokens(tokenizers, language),
-        "compression": lambda language: draw_compression(tokenizers, language),
+        "tokens": draw_tokens,
+        "compression": draw_compression,
         "positions": draw_positions,
         "embedding": lambda language: draw_embedding(model, tokenizer, language),
         "attention": lambda language: draw_attention(model, tokenizer, language),
@@ -104,6 +111,7 @@ def train() -> Path:
     return Path("runs/figures/pretrain/model")
 
 
+@cache
 def learned(vocab_size: int) -> Tokenizer:
     """A vocabulary of the sample world."""
     texts = (spaced(document.text) for document in training_documents(0, 2000))
@@ -163,16 +171,17 @@ def draw_surprise(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
     return figure
 
 
-def draw_tokens(tokenizers: dict[int, Tokenizer], language: str) -> Figure:
+def draw_tokens(language: str) -> Figure:
     """Chapter 2: one sentence, cut by vocabularies of several sizes. A byte is as wide everywhere."""
     text = TO_CUT[language]
     total = len(text.encode())
     figure, axes = canvas(8.6, 3.0)
     for row, size in enumerate(SHOWN_SIZES):
-        ids = tokenizers[size].encode(text)
+        tokenizer = learned(size)
+        ids = tokenizer.encode(text)
         left = 0
         for i, id_ in enumerate(ids):
-            token = tokenizers[size].token_bytes(id_)
+            token = tokenizer.token_bytes(id_)
             color = PALE[i % len(PALE)]
             axes.add_patch(box(left, -row, len(token), color, total / 46))
             name = token_label(token)
@@ -211,17 +220,16 @@ def is_part(token: bytes) -> bool:
     return False
 
 
-def draw_compression(tokenizers: dict[int, Tokenizer], language: str) -> Figure:
+def draw_compression(language: str) -> Figure:
     """Chapter 2: bytes for each token, in text that the vocabularies were not learned from."""
     named = {"en": {"en": "English", "zh": "Chinese"}, "zh": {"en": "英文", "zh": "中文"}}[language]
     figure, axes = canvas(6.4, 3.4)
     for of, color in zip(LANGUAGES, (BLUE, ORANGE), strict=True):
         documents = training_documents(1, 300, languages=(of,))
         text = "".join(content for d in documents for _, content in d.turns)
-        sizes = list(tokenizers)
-        ratio = [len(text.encode()) / len(tokenizers[size].encode(text)) for size in sizes]
-        axes.plot(sizes, ratio, marker="o", color=color, markersize=4)
-        axes.text(sizes[-1] * 1.03, ratio[-1], named[of], color=color, va="center")
+        ratio = [len(text.encode()) / len(learned(size).encode(text)) for size in SIZES]
+        axes.plot(SIZES, ratio, marker="o", color=color, markersize=4)
+        axes.text(SIZES[-1] * 1.03, ratio[-1], named[of], color=color, va="center")
     axes.set_xscale("log")
     axes.set_xticks([261, 400, 600, 1000, 2000], ["261", "400", "600", "1,000", "2,000"])
     axes.minorticks_off()
@@ -240,7 +248,7 @@ def draw_positions(language: str) -> Figure:
     )
     config = ModelConfig(d_model=64, context_length=100, position="sinusoidal", n_heads=4)
     table = SinusoidalPosition(config).table.numpy()
-    shades = left.imshow(table, aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1)
+    shades = left.imshow(table, aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1, interpolation="none")
     left.set_xlabel(
         {"en": "number of the vector (of 64)", "zh": "向量的第几个数（共 64 个）"}[language]
     )
@@ -258,8 +266,10 @@ def draw_positions(language: str) -> Figure:
     right.set_xlabel({"en": "distance in tokens", "zh": "相距多少个词元"}[language])
     right.set_ylabel({"en": "product of query and key", "zh": "查询与键的内积"}[language])
     right.set_title({"en": "rotary: turned", "zh": "旋转位置：转过去"}[language])
-    right.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.36), fontsize=8,
-                 handlelength=1.2, columnspacing=1)  # fmt: skip
+    right.set_ylim(-1.1, 1.45)
+    right.legend(
+        frameon=False, ncols=4, loc="upper center", fontsize=8, handlelength=1.2, columnspacing=1
+    )
     bare(right)
     return figure
 
@@ -319,7 +329,7 @@ def draw_attention(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
         grid[i, 0].set_ylabel({"en": f"layer {i}", "zh": f"层 {i}"}[language], fontsize=9)
     axes = large.subplots()
     names = labels(tokenizer, ids)
-    axes.imshow(np.sqrt(maps[layer, head]), cmap=SHADES, vmin=0, vmax=1)
+    axes.imshow(np.sqrt(maps[layer, head]), cmap=SHADES, vmin=0, vmax=1, interpolation="none")
     axes.set_xticks(range(len(ids)), names, rotation=90, fontsize=7)
     axes.set_yticks(range(len(ids)), names, fontsize=7)
     axes.tick_params(length=0)
@@ -347,7 +357,7 @@ def clearest(maps: np.ndarray, asked: int) -> tuple[int, int]:
 
 
 def thumb(axes: Axes, weights: np.ndarray, marked: bool) -> None:
-    axes.imshow(np.sqrt(weights), cmap=SHADES, vmin=0, vmax=1)
+    axes.imshow(np.sqrt(weights), cmap=SHADES, vmin=0, vmax=1, interpolation="none")
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
