@@ -35,7 +35,7 @@ from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import read_recipe
 from groundup.recipe.watch import Watcher
 from groundup.world.documents import spaced, training_documents
-from groundup.world.words import LOOKS, PEOPLE, PLACES, THINGS
+from groundup.world.words import LOOKS, PEOPLE, PLACES, THINGS, Word
 
 LANGUAGES = ("en", "zh")
 BLUE, ORANGE, GREEN, RED, GREY = "#2f6db3", "#e07b28", "#3a9a5b", "#c44550", "#8a8f98"
@@ -275,39 +275,34 @@ def draw_positions(language: str) -> Figure:
 
 
 def draw_embedding(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
-    """Chapter 3: the vectors of the world's words, as a plane sees them (principal components)."""
-    kinds = {
-        "en": ("people", "things", "places", "looks"), "zh": ("人", "东西", "地方", "样子"),
-    }[language]  # fmt: skip
-    groups = (PEOPLE, THINGS, PLACES, LOOKS)
-    found: list[tuple[str, int, int]] = []
-    for number, words in enumerate(groups):
-        for word in words:
-            text = word.in_language(language)
-            ids = tokenizer.encode(f" {text}" if language == "en" else text)
-            if len(ids) == 1:
-                found.append((text, ids[0], number))
-    vectors = model.embedding.weight.detach()[[id_ for _, id_, _ in found]].double().numpy()
-    vectors -= vectors.mean(axis=0)
-    axes_of, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
-    places = axes_of[:, :2] * sizes[:2]
-    share = (sizes[:2] ** 2).sum() / (sizes**2).sum()
-    figure, axes = canvas(8, 5)
-    for number, (kind, color) in enumerate(zip(kinds, (RED, GREEN, BLUE, ORANGE), strict=True)):
-        mine = [i for i, (_, _, n) in enumerate(found) if n == number]
-        axes.scatter(*places[mine].T, s=14, color=color, label=f"{kind} ({len(mine)})")
-        for i in mine[::3]:
-            axes.annotate(found[i][0], places[i], xytext=(3, 2), textcoords="offset points",
-                          fontsize=7.5, color=color)  # fmt: skip
+    """Chapter 3: the vectors of the world's words in a plane. It is laid through the means of every second
+    word of each kind and shows the others, which had no part in choosing it."""
+    kinds = {"en": ("people", "things", "places", "looks"), "zh": ("人", "东西", "地方", "样子")}
+    table = model.embedding.weight.detach().double().numpy()
+    found = [single_tokens(tokenizer, words, language) for words in (PEOPLE, THINGS, PLACES, LOOKS)]
+    means = np.stack([table[list(ids.values())[::2]].mean(axis=0) for ids in found])
+    middle = means.mean(axis=0)
+    plane = np.linalg.svd(means - middle, full_matrices=False)[2][:2]
+    figure, axes = canvas(8, 4.6)
+    for ids, kind, color in zip(found, kinds[language], (RED, GREEN, BLUE, ORANGE), strict=True):
+        names = list(ids)[1::2]
+        places = (table[[ids[name] for name in names]] - middle) @ plane.T
+        axes.scatter(*places.T, s=16, color=color, label=kind)
+        for name, place in zip(names, places, strict=True):
+            axes.annotate(name, place, xytext=(3, 2), textcoords="offset points", fontsize=7,
+                          color=color)  # fmt: skip
     axes.legend(frameon=False, loc="best")
     axes.set_xticks([])
     axes.set_yticks([])
-    said = {
-        "en": f"two directions of {model.config.d_model}: {share:.0%} of how the vectors differ",
-        "zh": f"{model.config.d_model} 维中的两个方向，占向量之间差异的 {share:.0%}",
-    }
-    axes.set_xlabel(said[language])
     return figure
+
+
+def single_tokens(tokenizer: Tokenizer, words: Sequence[Word], language: str) -> dict[str, int]:
+    """The words that are one token each, with its id."""
+    space = " " if language == "en" else ""
+    texts = [word.in_language(language) for word in words]
+    ids = {text: tokenizer.encode(space + text) for text in texts}
+    return {text: of_text[0] for text, of_text in ids.items() if len(of_text) == 1}
 
 
 def draw_attention(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
@@ -316,7 +311,7 @@ def draw_attention(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
     ids = [*asked, *answer]
     layers = range(model.config.n_layers)
     maps = torch.stack([attention_map(model, ids, layer) for layer in layers]).numpy()
-    layer, head = clearest(maps, len(asked))
+    layer, head = clearest(maps, ids, len(asked))
     figure = pyplot.figure(figsize=(9.4, 4.9), layout="constrained")
     small, large = figure.subfigures(1, 2, width_ratios=(1, 1.25))
     grid = small.subplots(len(layers), maps.shape[1])
@@ -343,17 +338,15 @@ def draw_attention(model: GPT, tokenizer: Tokenizer, language: str) -> Figure:
     return figure
 
 
-def clearest(maps: np.ndarray, asked: int) -> tuple[int, int]:
-    """The layer and head that, while the answer is written, look most at single tokens that stand well
-    before."""
-    n_layers, n_heads, time, _ = maps.shape
-    best, at = -1.0, (0, 0)
-    for layer in range(n_layers):
-        for head in range(n_heads):
-            rows = [maps[layer, head, i, 1 : i - 4].max() for i in range(asked - 1, time)]
-            if np.mean(rows) > best:
-                best, at = float(np.mean(rows)), (layer, head)
-    return at
+def clearest(maps: np.ndarray, ids: Sequence[int], asked: int) -> tuple[int, int]:
+    """The layer and head that look most at where the question has the very token that the answer says
+    next."""
+    looked = np.zeros(maps.shape[:2])
+    for i in range(asked - 1, len(ids) - 1):
+        there = [j for j in range(asked) if ids[j] == ids[i + 1]]
+        looked += maps[:, :, i, there].sum(axis=-1)
+    layer, head = np.unravel_index(looked.argmax(), looked.shape)
+    return int(layer), int(head)
 
 
 def thumb(axes: Axes, weights: np.ndarray, marked: bool) -> None:
