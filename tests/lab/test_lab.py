@@ -57,11 +57,12 @@ def test_a_learner_is_wrong_then_right_and_trains_a_model_on_their_part(lab: Pat
     assert trained.returncode == 0, trained.stderr
     figures = json.loads(trained.stdout)
     assert Path(figures["model"]).is_dir()
-    assert figures["parts"]["causal_mask"]["whose"] == "yours"
-    assert figures["parts"]["causal_mask"]["calls"] > 0
-    assert {part["whose"] for name, part in figures["parts"].items() if name != "causal_mask"} == {
-        "ours"
+    others = {name: part for name, part in figures["parts"].items() if part["whose"] != "ours"}
+    assert {name: part["whose"] for name, part in others.items()} == {
+        "causal_mask": "yours",
+        "rms_norm": "mistake",
     }
+    assert all(part["calls"] > 0 for part in others.values())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
