@@ -87,7 +87,7 @@ def figures(model: GPT, tokenizer: Tokenizer) -> dict[str, Callable[[str], Figur
     return {
         "surprise": lambda language: draw_surprise(model, tokenizer, language),
         "tokens": draw_tokens,
-        "compression": draw_compression,
+        "vocabulary": draw_vocabulary,
         "positions": draw_positions,
         "embedding": lambda language: draw_embedding(model, tokenizer, language),
         "attention": lambda language: draw_attention(model, tokenizer, language),
@@ -220,7 +220,7 @@ def is_part(token: bytes) -> bool:
     return False
 
 
-def draw_compression(language: str) -> Figure:
+def draw_vocabulary(language: str) -> Figure:
     """Chapter 2: bytes for each token, in text that the vocabularies were not learned from."""
     named = {"en": {"en": "English", "zh": "Chinese"}, "zh": {"en": "英文", "zh": "中文"}}[language]
     figure, axes = canvas(6.4, 3.4)

@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from docs.path import CHAPTERS
@@ -39,6 +40,13 @@ class Page(HTMLParser):
                 self.loads.add(value or "")
             elif (tag, name) == ("a", "href"):
                 self.links.add(value or "")
+
+
+def test_every_figure_is_a_picture():
+    figures = [*DOCS.glob("figures/*.svg")]
+    assert figures and all(
+        ElementTree.parse(path).getroot().tag.endswith("svg") for path in figures
+    )
 
 
 @pytest.fixture(scope="module")
