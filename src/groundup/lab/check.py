@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from groundup.lab.exercises import NAMES, chapter_of, find
 from groundup.lab.finding import SECONDS, Finding
@@ -23,12 +24,12 @@ class Checker:
         self.language = language
         # A server that has loaded everything, and makes a copy of itself for each file; Windows has none.
         methods = multiprocessing.get_all_start_methods()
-        self.context = multiprocessing.get_context(
-            "forkserver" if "forkserver" in methods else "spawn"
-        )
+        kind = "forkserver" if "forkserver" in methods else "spawn"
+        context: Any = multiprocessing.get_context(kind)  # the declared type lacks `Process`
         if "forkserver" in methods:
             chapters = dict.fromkeys(f"groundup.lab.exercises.{chapter_of(name)}" for name in names)
-            self.context.set_forkserver_preload(["groundup.lab.examine", *chapters])
+            context.set_forkserver_preload(["groundup.lab.examine", *chapters])
+        self.context = context
 
     def check(self, name: str, path: Path) -> Finding:
         """What is found in the file of an exercise."""

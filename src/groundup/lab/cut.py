@@ -7,6 +7,7 @@ import inspect
 import linecache
 import textwrap
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -126,7 +127,9 @@ def imports(source: Source) -> Iterator[str]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [a for a in node.names if (a.asname or a.name).split(".")[0] in used]
             if names:
-                yield ast.unparse(type(node)(**(dict(ast.iter_fields(node)) | {"names": names})))
+                kept = copy(node)
+                kept.names = names
+                yield ast.unparse(kept)
         else:
             own += sorted(used & set(_defined(node)))
     if own:
