@@ -85,3 +85,15 @@ def test_a_right_solution_in_another_style_passes(path: Path):
     assert BLANK not in path.read_text(encoding="utf-8")
     found = examine(EXERCISES[path.parent.name], path, "en")
     assert found.status == "passed", found
+
+
+LEARNING = [exercise for exercise in EXERCISES.values() if exercise.learns]
+
+
+@pytest.mark.parametrize("exercise", LEARNING, ids=lambda exercise: exercise.name)
+def test_a_part_that_cuts_the_gradient_off_is_told(exercise: Exercise, tmp_path: Path):
+    path = tmp_path / "part.py"
+    name = source_of(exercise.target).name
+    cut = f"def {name}(*arguments, **named):\n    return right(*arguments, **named).detach()\n"
+    path.write_text(solved(exercise) + f"\n\nright = {name}\n\n\n" + cut, encoding="utf-8")
+    assert "no gradient comes back" in examine(exercise, path, "en").message

@@ -68,6 +68,8 @@ def _of_arrays(ours: Any, theirs: Any, place: str) -> Difference | None:
         text = N_("{place} is {theirs}, and should be a tensor of shape {shape}")
         fields = {"place": place, "theirs": shown(theirs), "shape": list(ours.shape)}
         return Difference(text, fields)
+    learns = torch.is_tensor(ours) and ours.requires_grad
+    is_cut_off = learns and not torch.as_tensor(theirs).requires_grad
     ours, theirs = (torch.as_tensor(x).detach().cpu() for x in (ours, theirs))
     if ours.shape != theirs.shape:
         text = N_("{place} has the shape {theirs}, and should have {ours}")
@@ -78,7 +80,7 @@ def _of_arrays(ours: Any, theirs: Any, place: str) -> Difference | None:
         return Difference(text, {"place": place, "theirs": theirs.dtype, "ours": ours.dtype})
     wrong = ~torch.isclose(ours.double(), theirs.double(), RELATIVE, ABSOLUTE, equal_nan=True)
     if not wrong.any():
-        return None
+        return _cut_off(place) if is_cut_off else None
     if not ours.ndim:
         return _values(ours.item(), theirs.item(), place)
     first = tuple(wrong.nonzero()[0].tolist())
@@ -92,6 +94,12 @@ def _of_arrays(ours: Any, theirs: Any, place: str) -> Difference | None:
         )
     text = N_("{place} is {theirs} at {index}, and should be {ours} ({wrong} of {all} are wrong)")
     return Difference(text, fields)
+
+
+def _cut_off(place: str) -> Difference:
+    text = N_("the numbers of {place} are right, but no gradient comes back through them, and nothing before "
+              "them would learn: without .item(), .tolist(), .detach() or numpy")  # fmt: skip
+    return Difference(text, {"place": place})
 
 
 def _kind(x: torch.Tensor) -> str:

@@ -76,7 +76,7 @@ def blank_file(exercise: Exercise, number: int, total: int, language: str) -> st
     if source.owner:
         body = _in_class(source, body)
     about = "\n".join([
-        f"{number:02} of {total}  {translate(exercise.title, language)}", "",
+        f"{number:02} / {total}  {translate(exercise.title, language)}", "",
         translate(exercise.text, language).strip(), "",
         f"groundup lab check {exercise.name}", f"groundup lab hint {exercise.name}",
     ])  # fmt: skip

@@ -95,6 +95,10 @@ def run_file(path: Path) -> dict[str, Any]:
 def tried(exercise: Exercise, part: Callable, seed: int) -> Outcome:
     """What a part makes of the inputs of this seed."""
     inputs = exercise.inputs(Draw(seed))
+    if exercise.learns:
+        for given in inputs:
+            if torch.is_tensor(given) and given.is_floating_point():
+                given.requires_grad_()
     torch.manual_seed(seed)
     try:
         result = exercise.use(part, *inputs)

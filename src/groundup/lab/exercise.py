@@ -97,5 +97,7 @@ class Exercise:
     the class."""
     plugs: tuple[Plug, ...] = field(default=())
     """Where it goes in the running model; where nothing is named, in the place of the reference."""
+    learns: bool = False
+    """Gradients go back through the part to its arguments, and must not be cut off."""
     edits: bool = False
     """The part is to change its arguments, which are compared as well."""

@@ -134,6 +134,7 @@ The softcap is of one family of models only (Gemma 2), and infinite in all other
                "softmax(dim=-1)."),
         ),
         inputs=weights_inputs,
+        learns=True,
         mistakes=(
             Mistake(" * (q.shape[-1] ** -0.5 if scale is None else scale)", "",
                     N_("The scores are not scaled: multiply them by 1/√head_dim, or by the scale that is "
@@ -223,6 +224,7 @@ Two tokens, two heads of 2 numbers:
             N_("x.unflatten(-1, (-1, head_dim)) is (batch, time, heads, head_dim); then transpose(1, 2)."),
         ),
         inputs=joined_heads,
+        learns=True,
         mistakes=(
             Mistake("x.unflatten(-1, (-1, head_dim)).transpose(1, 2)",
                     "x.reshape(x.shape[0], -1, x.shape[1], head_dim)",
@@ -268,6 +270,7 @@ With 2 heads of keys for 6 of queries, the groups have 6 / 2 = 3 heads:
                "row of all heads."),
         ),
         inputs=grouped_heads,
+        learns=True,
         mistakes=(
             Mistake("repeat_interleave(n_heads // x.shape[1], dim=1)", "repeat(1, n_heads // x.shape[1], 1, 1)",
                     N_("The row of all heads is repeated (0 1 0 1 …): the copies of one head must stand "
@@ -316,6 +319,7 @@ that you train in the lab, your part runs instead.
                "dropout) @ v."),
         ),
         inputs=attend_inputs,
+        learns=True,
         mistakes=(
             Mistake("k, v = share_heads(k, q.shape[1]), share_heads(v, q.shape[1])", "pass",
                     N_("Queries have more heads than keys and values: repeat those with share_heads first.")),

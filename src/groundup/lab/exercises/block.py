@@ -136,6 +136,7 @@ and bias, x = (1, 3, 5, 7) has the mean 4 and the variance 5, and becomes (−1.
                "runs in the model, does all of it at once."),
         ),
         inputs=layer_norm_inputs,
+        learns=True,
         mistakes=(
             Mistake("distance.square().mean(dim=-1, keepdim=True)", "x.var(dim=-1, keepdim=True)",
                     N_("The variance is divided by width − 1 (Bessel's correction, which torch.var does "
@@ -175,6 +176,7 @@ Without the weight, (3, 4) has a mean square of 12.5, and becomes (0.849, 1.131)
             N_("x / torch.sqrt(x.square().mean(dim=-1, keepdim=True) + epsilon), times weight."),
         ),
         inputs=rms_norm_inputs,
+        learns=True,
         mistakes=(
             Mistake("return x /", "return (x - x.mean(dim=-1, keepdim=True)) /",
                     N_("The mean is subtracted: that is LayerNorm's half of the work, RMSNorm only scales.")),
@@ -221,6 +223,7 @@ this one in the fourth decimal place.
             N_("0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))"),
         ),
         inputs=gelu_inputs,
+        learns=True,
         mistakes=(
             Mistake("torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))", "torch.erf(x / math.sqrt(2))",
                     N_("That is GELU's exact form, with erf: GPT-2 was trained with the tanh form, from "

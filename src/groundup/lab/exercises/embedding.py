@@ -245,6 +245,7 @@ With one pair, frequency [1.0] and position 1, (1, 0) becomes (cos 1, sin 1) = (
         ),
         inputs=queries,
         plugs=(Plug("groundup.model.positions:Rotary.forward", turning),),
+        learns=True,
         mistakes=(
             Mistake("first * cos - second * sin", "first * cos + second * sin",
                     N_("A sign is wrong: this is no rotation, as it changes the length of the vectors. The "

@@ -136,6 +136,7 @@ In: hidden states, batch × time × d_model, and the length of each text. Out: b
             N_("hidden[rows, places], where rows counts 0, 1, 2, … and places is one less than the lengths."),
         ),
         inputs=padded_texts,
+        learns=True,
         mistakes=(
             Mistake("lengths - 1]", "lengths]",
                     N_("Off by one: a text of n tokens has its last one at index n − 1; what follows is "
