@@ -21,11 +21,11 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "block": ("layer_norm", "rms_norm", "gelu", "swiglu", "feed_forward", "block"),
     "gpt": ("gpt", "parameter_count"),
     "pretraining": (
-        "cross_entropy", "perplexity", "bits_per_byte", "adamw", "learning_rate", "clip_gradients",
-        "accumulate", "train",
+        "cross_entropy", "adamw", "learning_rate", "clip_gradients", "accumulate", "train",
     ),
     "generation": ("choose", "top_k", "top_p", "draw", "generate", "kv_cache"),
     "tuning": ("last_token", "loss_mask", "chat_template", "lora", "dpo", "group_advantages"),
+    "evaluation": ("perplexity", "bits_per_byte"),
     "compression": ("quantize", "pack", "prune", "distill"),
     "serving": ("pad", "accept"),
 }  # fmt: skip
