@@ -12,6 +12,7 @@ import pytest
 from docs import path as path_figure
 from docs import reference
 from groundup.cli.main import VERBS, Parser
+from groundup.lab.exercises import CHAPTERS
 from groundup.recipe.schema import read_recipe
 from tests.docs.pages import DOCS, LANGUAGES, NAMES, code, page, prose
 
@@ -56,6 +57,13 @@ def test_both_languages_have_the_same_outline_and_exercises(name: str):
     assert exercises(english) == exercises(chinese)
     if name.startswith("chapters/"):
         assert exercises(english)
+
+
+def test_the_chapters_and_their_exercises_are_those_of_the_lab():
+    chapters = [f"chapters/{i:02}-{chapter}" for i, chapter in enumerate(CHAPTERS, start=1)]
+    assert chapters == [name for name in NAMES if name.startswith("chapters/")]
+    for name, wanted in zip(chapters, CHAPTERS.values(), strict=True):
+        assert exercises(page("en", name)) == list(wanted)
 
 
 @pytest.mark.parametrize("language, write", [("en", "Write"), ("zh", "写")])
