@@ -299,15 +299,16 @@ def print_parts(console: Any, whose: dict[str, dict[str, Any]], language: str) -
     texts = {
         "yours": N_("yours"),
         "mistake": N_("ours with a mistake"),
-        "idle": N_("not used by this model"),
-        "calls": N_("called {calls:,} times"),
+        "idle": N_("{whose}, not used by this model"),
+        "calls": N_("{whose}, called {calls:,} times"),
     }
     told = {key: translate(text, language) for key, text in texts.items()}
     ours = [name for name, part in whose.items() if part["whose"] == "ours"]
     console.print()
     for name, part in whose.items():
         if part["whose"] != "ours":
-            calls = told["calls"].format(calls=part["calls"]) if part["calls"] else told["idle"]
-            console.print(f"  {name:<22} {told[part['whose']]}, {calls}", markup=False)
+            text = told["calls" if part["calls"] else "idle"]
+            about = text.format(whose=told[part["whose"]], calls=part["calls"])
+            console.print(f"  {name:<22} {about}", markup=False)
     text = translate(N_("ours: {names}"), language)
     console.print(f"  {text.format(names=', '.join(ours))}", markup=False, soft_wrap=True)
