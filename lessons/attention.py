@@ -61,16 +61,16 @@ def _(say):
             r"""
             # 注意力
 
-            每个 token 用一个叫**查询**（query）的向量提问；它自己和它之前的 token 各用一个叫**键**（key）
+            每个词元（token）用一个叫**查询**（query）的向量提问；它自己和它之前的词元各用一个叫**键**（key）
             的向量来应答。查询与键的内积是**分数**，分数经过 softmax 成为**权重**，加起来等于 1；
-            这个 token 就按权重把各个**值**（value）加起来，作为自己的输出：
+            这个词元就按权重把各个**值**（value）加起来，作为自己的输出：
 
             $$\mathrm{softmax}\left(\frac{q k^\top}{\sqrt{d}} + \text{mask}\right) v$$
 
             下面每个词的键是 `head_dim` 个随机数，查询一部分是这个键、一部分是噪声。权重由
             `groundup.model.attention.attend_step_by_step` 算出：它是模型实际所用注意力的逐步写法，供人阅读。
 
-            请看图中的行：一行是一个提问的 token，一列是一个应答的 token。
+            请看图中的行：一行是一个提问的词元，一列是一个应答的词元。
             """,
         )
     )
@@ -124,9 +124,9 @@ def _(asking, causal, exponent, head_dim, likeness, say, seed, sentence, window)
             | `head_dim` | {head_dim} |
             | 分数乘以 `head_dim` 的负几次方 | {exponent} |
             | 查询与本词的键有多像 | {likeness} |
-            | 因果：看不到后面的 token | {causal} |
-            | 窗口：连自己在内，往回能看到多少个 token | {window} |
-            | 下图中提问的是第几个 token | {asking} |
+            | 因果：看不到后面的词元 | {causal} |
+            | 窗口：连自己在内，往回能看到多少个词元 | {window} |
+            | 下图中提问的是第几个词元 | {asking} |
             | 随机向量的种子 | {seed} |
             """,
         )
@@ -194,7 +194,7 @@ def _(row, say, tokens_seen, weights):
             power of the entropy); its largest weight is **{weights[row].max():.2f}**.
             """,
             f"""
-            提问的 token 把权重大致分给 **{tokens_seen[row]:.1f}** 个 token（e 的熵次方），
+            提问的词元把权重大致分给 **{tokens_seen[row]:.1f}** 个词元（e 的熵次方），
             其中最大的权重是 **{weights[row].max():.2f}**。
             """,
         )
@@ -217,7 +217,7 @@ def _(say):
                 depend on d (Vaswani et al. 2017, section 3.2.1).
                 """,
                 """
-                每个 token 很快就把权重几乎全给了某一个词。两个 d 维随机向量的内积，大小约为 √d；分数一大，
+                每个词元很快就把权重几乎全给了某一个词。两个 d 维随机向量的内积，大小约为 √d；分数一大，
                 softmax 就非此即彼，梯度也几乎为 0。指数取 0.5，即乘以 1/√d，分数的大小就与 d 无关
                 （Vaswani 等 2017，3.2.1 节）。
                 """,
@@ -237,7 +237,7 @@ def _(say):
             ),
             say(
                 "Which token has a weight of exactly 1, whatever you do, as long as attention is causal?",
-                "只要注意力是因果的，哪个 token 的权重无论怎么调都恰好是 1？",
+                "只要注意力是因果的，哪个词元的权重无论怎么调都恰好是 1？",
             ): say(
                 """
                 The first one: it sees only itself. With a window of 1 that is so for all, and attention
@@ -245,8 +245,8 @@ def _(say):
                 and the first token sees what it should learn to predict.
                 """,
                 """
-                第一个：它只看得到自己。窗口为 1 时，每个 token 都是如此，注意力就把值原样传下去。
-                去掉因果掩码，对角线以上也有了权重：第一个 token 就看到了它本该学着预测的内容。
+                第一个：它只看得到自己。窗口为 1 时，每个词元都是如此，注意力就把值原样传下去。
+                去掉因果掩码，对角线以上也有了权重：第一个词元就看到了它本该学着预测的内容。
                 """,
             ),
         }

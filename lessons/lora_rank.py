@@ -75,7 +75,7 @@ def _(say):
             $$y = W x + \\frac{\\alpha}{r}\\, B\\,(A x)$$
 
             A 有 r 行，B 有 r 列：r 就是**秩**，即这个矩阵可以沿几个方向变化。打开本页时，一个小模型先用几秒钟
-            学习样例世界的故事；然后微调它做任务（加减法、反义词、复述），一次微调全部权重，一次用你设置的适配器。
+            学习示例世界的故事；然后微调它做任务（加减法、反义词、复述），一次微调全部权重，一次用你设置的适配器。
             请看三幅图：它学得多快，故事忘了多少，矩阵沿多少个方向变了。
             """,
         )
@@ -239,7 +239,7 @@ def _(counts, say, scores, whole_scores):
             f"The adapter has **{counts.trainable:,}** numbers beside the {counts.all - counts.trainable:,} of "
             f"the model. Tasks: {scores[1]:.2f} bits per byte (all weights: {whole_scores[1]:.2f}).",
             f"适配器有 **{counts.trainable:,}** 个数，模型本身有 {counts.all - counts.trainable:,} 个。"
-            f"任务：每字节 {scores[1]:.2f} 位（全部权重：{whole_scores[1]:.2f}）。",
+            f"任务：每字节 {scores[1]:.2f} 比特（全部权重：{whole_scores[1]:.2f}）。",
         )
     )
     return

@@ -68,8 +68,8 @@ def _(say):
             """
             # 量化位数
 
-            全精度的一个数占 32 位。量化之后，它是一个小整数（编码）乘以一个由一组数共用的缩放系数：
-            8 位的编码从 −127 到 127，4 位的编码有 16 个。一组里最大的数，决定了全组的步长有多粗。
+            全精度的一个数占 32 比特。量化之后，它是一个小整数（编码）乘以一个由一组数共用的缩放系数：
+            8 比特的编码从 −127 到 127，4 比特的编码有 16 个。一组里最大的数，决定了全组的步长有多粗。
 
             先看矩阵的一行：256 个随机数，其中一个可以调成离群值，用
             `groundup.model.quantized.quantize_step_by_step` 取整。请看其他数的误差。
@@ -101,7 +101,7 @@ def _(bits, group, outlier, say):
             f"""
             | | |
             |---|---|
-            | 一个数的位数 | {bits} |
+            | 一个数的比特数 | {bits} |
             | 多少个数共用一个缩放系数 | {group} |
             | 第 100 个数乘以 | {outlier} |
             """,
@@ -143,7 +143,7 @@ def _(error, say, size):
             f"Error of the other 255 numbers (root mean square): **{error:.4f}**, where the numbers "
             f"themselves are about 1. With its share of the scale a number takes **{size:.2f}** bits.",
             f"其余 255 个数的误差（均方根）：**{error:.4f}**，而这些数本身的大小约为 1。"
-            f"连同分摊的缩放系数，一个数占 **{size:.2f}** 位。",
+            f"连同分摊的缩放系数，一个数占 **{size:.2f}** 比特。",
         )
     )
     return
@@ -227,7 +227,7 @@ def _(added, plain, say):
         f"| {name} | {plain + more:.4f} | {more:+.4f} |" for name, more in added.items()
     )
     mo.md(
-        say("| | bits per byte | change |", "| | 每字节位数 | 变化 |")
+        say("| | bits per byte | change |", "| | 每字节比特数 | 变化 |")
         + f"\n|---|---|---|\n| 32 bits | {plain:.4f} | |\n{_rows}"
     )
     return
@@ -239,7 +239,7 @@ def _(say):
         {
             say(
                 "Multiply number 100 by 50. Which numbers suffer, in 4 bits with groups of 256 and of 16?",
-                "把第 100 个数乘以 50。4 位时，一组 256 个和一组 16 个，哪些数遭殃？",
+                "把第 100 个数乘以 50。4 比特时，一组 256 个和一组 16 个，哪些数遭殃？",
             ): say(
                 """
                 Those of its group: one step is now larger than they are, and nearly all of them become 0. With
@@ -252,7 +252,7 @@ def _(say):
             ),
             say(
                 "What do small groups cost? Compare the bits of a number at 16, 64 and 256.",
-                "小组的代价是什么？比较一组 16、64、256 个时一个数占的位数。",
+                "小组的代价是什么？比较一组 16、64、256 个时一个数占的比特数。",
             ): say(
                 """
                 In 4 bits each group has a scale of 16 bits and a zero of 4: groups of 16 make it 5.25 bits a
@@ -260,13 +260,13 @@ def _(say):
                 fine, a whole row shares one scale.
                 """,
                 """
-                4 位时，每组有一个 16 位的缩放系数和一个 4 位的零点：一组 16 个，一个数占 5.25 位；
-                一组 64 个，占 4.31 位。本库 4 位时取 64；8 位的步子够细，整行共用一个缩放系数。
+                4 比特时，每组有一个 16 比特的缩放系数和一个 4 比特的零点：一组 16 个，一个数占 5.25 比特；
+                一组 64 个，占 4.31 比特。本库 4 比特时取 64；8 比特的步子够细，整行共用一个缩放系数。
                 """,
             ),
             say(
                 "How much finer is rounding in 8 bits than in 4, and how much does the model notice?",
-                "8 位比 4 位细多少？模型又感觉得到多少？",
+                "8 比特比 4 比特细多少？模型又感觉得到多少？",
             ): say(
                 """
                 Each bit halves the steps: 4 more make the error about 16 times smaller (set the outlier to 1
@@ -275,8 +275,8 @@ def _(say):
                 back.
                 """,
                 """
-                每多一位，步长减半：多 4 位，误差约为十六分之一（把离群值调到 1 再比较）。模型的损失大约随误差的
-                平方增长，所以 8 位与全精度几乎没有差别，4 位则有些代价，而 GPTQ 能挽回一部分。
+                每多一比特，步长减半：多 4 比特，误差约为十六分之一（把离群值调到 1 再比较）。模型的损失
+                大约随误差的平方增长，所以 8 比特与全精度几乎没有差别，4 比特则有些代价，而 GPTQ 能挽回一部分。
                 """,
             ),
         }

@@ -66,15 +66,15 @@ def _(say):
             """
             # 采样
 
-            模型给词表里的每个 token 一个概率：它是下一个 token 的可能性有多大。采样决定怎样用这些概率。
+            模型给词表里的每个词元（token）一个概率：它是下一个词元的可能性有多大。采样决定怎样用这些概率。
             按 `groundup.generation.sampling.choose` 的顺序：
 
             - **温度**（temperature）：logit 除以它。小于 1，大的更大；大于 1，彼此更接近；为 0，总取最可能的；
-            - **top-k**：只留最可能的 k 个 token（Fan 等 2018）；
+            - **top-k**：只留最可能的 k 个词元（Fan 等 2018）；
             - **top-p**：从最可能的留起，直到概率之和达到 p（Holtzman 等 2020）；
             - **min-p**：概率不到最大者的 p 倍的，去掉（Nguyen 等 2024）。
 
-            打开本页时，一个很小的模型会用几秒钟学习样例世界的故事。请看哪些柱子留了下来，它说的话又因此怎样变化。
+            打开本页时，一个很小的模型会用几秒钟学习示例世界的故事。请看哪些柱子留了下来，它说的话又因此怎样变化。
             """,
         )
     )
@@ -186,7 +186,7 @@ def _(continuations, hesitates, left, prompt, say):
         say(
             f"**{left}** tokens are left; drawing from them is like drawing from **{hesitates:.1f}** equally "
             "likely ones. Six draws:",
-            f"剩下 **{left}** 个 token；从中抽取，相当于从 **{hesitates:.1f}** 个同样可能的 token 中抽取。"
+            f"剩下 **{left}** 个词元；从中抽取，相当于从 **{hesitates:.1f}** 个同样可能的词元中抽取。"
             "抽六次：",
         )
         + "".join(f"\n\n`{prompt.value}{words}.`" for words in continuations)
@@ -200,7 +200,7 @@ def _(say):
         {
             say(
                 "Set the temperature to 0.2: which tokens die out first? And at 2?",
-                "把温度调到 0.2：哪些 token 最先消失？调到 2 呢？",
+                "把温度调到 0.2：哪些词元最先消失？调到 2 呢？",
             ): say(
                 """
                 The unlikely ones: the ratio of two probabilities is raised to the power of 1/temperature, so
@@ -210,9 +210,9 @@ def _(say):
                 to be drawn.
                 """,
                 """
-                不太可能的那些：两个概率之比会变成自己的 1/温度 次方。温度为 0.2 时，概率为第一名一半的 token，
-                会变成第一名的 1/32。这并不排除任何 token，只是低于 10⁻⁴⁵ 的概率在计算机里就是 0。
-                温度为 2 时，比值缩小为平方根，右边那几百个图上都看不到的 token 也会被抽中。
+                不太可能的那些：两个概率之比会变成自己的 1/温度 次方。温度为 0.2 时，概率为第一名一半的词元，
+                会变成第一名的 1/32。这并不排除任何词元，只是低于 10⁻⁴⁵ 的概率在计算机里就是 0。
+                温度为 2 时，比值缩小为平方根，右边那几百个图上都看不到的词元也会被抽中。
                 """,
             ),
             say(
@@ -239,7 +239,7 @@ def _(say):
                 """,
                 """
                 越来越少，因为它在温度之后起作用：各概率越接近，达到最大者 0.3 倍的就越多。不过，可能性只有
-                千分之一的 token，温度为 2 时比值仍是 1/32，还是进不来；换成 top-p 0.9，其中许多就进来了。
+                千分之一的词元，温度为 2 时比值仍是 1/32，还是进不来；换成 top-p 0.9，其中许多就进来了。
                 """,
             ),
         }

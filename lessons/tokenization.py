@@ -60,13 +60,13 @@ def _(say):
             """
             # 分词
 
-            模型读的不是字母，而是 token 的编号。字节对编码（BPE，Sennrich 等 2016）从 256 个字节开始，
-            数一数哪两个相邻的 token 最常一起出现，把它们合成一个新 token，再数，再合。
+            模型读的不是字母，而是词元（token）的编号。字节对编码（BPE，Sennrich 等 2016）从 256 个字节开始，
+            数一数哪两个相邻的词元最常一起出现，把它们合成一个新词元，再数，再合。
             于是常用词成为
-            一个 token，罕见词散成几段，而没有任何字词是“未知”的。
+            一个词元，罕见词散成几段，而没有任何字词是“未知”的。
 
-            打开本页时，词表从样例世界的几百篇中英文短文中学出来。请选择用其中多少次合并，
-            看文本怎样变成更少的 token。
+            打开本页时，词表从示例世界的几百篇中英文短文中学出来。请选择用其中多少次合并，
+            看文本怎样变成更少的词元。
             """,
         )
     )
@@ -164,7 +164,7 @@ def _(ids, pieces, say, text):
                 say(
                     f"{_bytes} bytes, **{len(ids)}** tokens. (Point at a token to see its id; `\\xe5` is a "
                     "byte that is only a part of a character.)",
-                    f"{_bytes} 字节，**{len(ids)}** 个 token。（鼠标指向一个 token 可看到它的编号；`\\xe5` "
+                    f"{_bytes} 字节，**{len(ids)}** 个词元。（鼠标指向一个词元可看到它的编号；`\\xe5` "
                     "这样的是一个字节，只是某个字的一部分。）",
                 )
             ),
@@ -182,7 +182,7 @@ def _(count, say, tokenizer):
     mo.md(
         say(
             f"The last tokens made so far: {_made or 'none, only bytes'}.",
-            f"到此为止最后得到的 token：{_made or '没有，只有字节'}。",
+            f"到此为止最后得到的词元：{_made or '没有，只有字节'}。",
         )
     )
     return
@@ -221,7 +221,7 @@ def _(say):
         {
             say(
                 "Which comes first as one token: “ is in the”, “ kitchen” or “图书馆”?",
-                "“ is in the”、“ kitchen” 和“图书馆”，哪个最先成为一个 token？",
+                "“ is in the”、“ kitchen” 和“图书馆”，哪个最先成为一个词元？",
             ): say(
                 """
                 “ kitchen” after about 370 merges, “图书馆” after about 610, “ is in the” never: text is first
@@ -235,7 +235,7 @@ def _(say):
             ),
             say(
                 "Set the merges to 0. How many tokens does a Chinese character take, and a letter?",
-                "把合并次数设为 0。一个汉字要几个 token？一个字母呢？",
+                "把合并次数设为 0。一个汉字要几个词元？一个字母呢？",
             ): say(
                 """
                 Three and one: those are their bytes in UTF-8. The first merges in Chinese therefore only put
@@ -244,7 +244,7 @@ def _(say):
                 """,
                 """
                 三个和一个：也就是它们在 UTF-8 中的字节数。所以中文最初的合并只是把字节拼成字；
-                这里不会把一个字和下一个字的一部分合成一个 token（见 `bpe.py` 的 `is_allowed`）。
+                这里不会把一个字和下一个字的一部分合成一个词元（见 `bpe.py` 的 `is_allowed`）。
                 """,
             ),
             say(
@@ -273,8 +273,8 @@ def _(say):
                 than 1,200 merges in all: there is nothing left to join in either language.
                 """,
                 """
-                大约 1,200 次合并之后，这个小世界的英文词几乎都各成一个 token，再没有可合并的了。
-                中文没有空格，一整串汉字算作一个词，于是“在图书馆”这样的短语也成了 token：输入虽短，
+                大约 1,200 次合并之后，这个小世界的英文词几乎都各成一个词元，再没有可合并的了。
+                中文没有空格，一整串汉字算作一个词，于是“在图书馆”这样的短语也成了词元：输入虽短，
                 模型却要把每个短语单独学一遍。标出词的边界，总共不到 1,200 次合并就学完了：
                 两种语言都再没有可合并的了。
                 """,
