@@ -28,7 +28,7 @@ class SamplingConfig(Settings):
     max_new_tokens: PositiveInt = 100
     """Stop after this many tokens."""
     temperature: NonNegativeFloat = 0.8
-    """Divides the logits: below 1 bolder, above 1 more random; 0 always takes the likeliest."""
+    """Divides the logits: below 1 surer, above 1 more random; 0 always takes the likeliest."""
     top_k: PositiveInt | None = None
     """Choose among the k likeliest tokens only (Fan et al. 2018)."""
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)

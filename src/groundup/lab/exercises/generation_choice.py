@@ -126,7 +126,7 @@ unlikely tokens. In between lie a few settings, each a function by itself. Here 
    before.
 2. If `temperature` is below COLDEST (0 means greedy, and nothing is divided by 0): take the largest logit
    of each row, done.
-3. Divide the logits by the temperature. Below 1 makes differences larger (bolder), above 1 smaller.
+3. Divide the logits by the temperature. Below 1 makes differences larger (surer), above 1 smaller.
 4. If there is a `top_k`: keep_top_k(logits, k).
 5. If there is a `top_p` below 1: keep_top_p(logits, p).
 6. If there is a `min_p`: keep_min_p(logits, p).
