@@ -1,9 +1,13 @@
 """A learner's part does the work of ours wherever ours was used, and no longer than it is to."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
 import groundup.model.attention
+from groundup.lab.cut import part_of
+from groundup.lab.examine import run_file
 from groundup.lab.exercise import Draw, Exercise
 from groundup.lab.plug import plugged
 from groundup.model import layers
@@ -69,3 +73,31 @@ def test_of_a_class_all_methods_are_replaced_and_super_reaches_the_base():
         assert norm(torch.ones(4)).tolist() == [3.0] * 4
         assert calls["part"] == 2
     assert layers.RMSNorm(4, 1e-6)(torch.ones(4)).tolist() != [3.0] * 4
+
+
+def test_a_part_that_calls_what_it_replaces_gets_ours():
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * layers.gelu(x)
+
+    wanted = 2 * layers.gelu(torch.ones(2))
+    with plugged({"part": (exercise("groundup.model.layers:gelu"), twice)}) as calls:
+        assert torch.equal(layers.gelu(torch.ones(2)), wanted)
+        assert torch.equal(layers.gelu(torch.ones(2)), wanted)
+    assert calls["part"] == 2
+
+
+def test_what_a_learner_wrote_to_help_a_method_comes_with_it(tmp_path: Path):
+    target = "groundup.model.layers:LayerNorm.forward"
+    path = tmp_path / "part.py"
+    path.write_text(
+        "class LayerNorm:\n"
+        "    def seven(self, x):\n        return 0 * x + 7\n\n"
+        "    def forward(self, x):\n        return self.seven(x)\n",
+        encoding="utf-8",
+    )
+    norm = layers.LayerNorm(4, 1e-6, bias=False)
+    part = part_of(target, run_file(path))
+    assert part(4, 1e-6, bias=False)(torch.ones(4)).tolist() == [7.0] * 4
+    with plugged({"part": (exercise(target), part)}):
+        assert norm(torch.ones(4)).tolist() == [7.0] * 4
+    assert not hasattr(norm, "seven")

@@ -169,9 +169,11 @@ def part_of(target: str, namespace: dict[str, Any]) -> Any:
     source = source_of(target)
     if source.owner is None:
         return namespace[source.name]
-    method = vars(namespace[source.owner])[source.name]
+    written = vars(namespace[source.owner])
+    helpers = {name: part for name, part in written.items() if inspect.isfunction(part)}
+    helpers.pop("__init__", None)  # which is given
     original = reference(target)
-    return type(original.__name__, (original,), {source.name: method})
+    return type(original.__name__, (original,), helpers | {source.name: written[source.name]})
 
 
 def mistaken(exercise: Exercise, mistake: Mistake) -> Any:

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from groundup.lab.cut import source_of
-from groundup.lab.exercise import Exercise, Plug
+from groundup.lab.exercise import Exercise, Plug, as_it_is
 
 REPLACED = "__replaced__"
 
@@ -31,22 +31,28 @@ def _put(target: str, part: Any, name: str, calls: Counter[str]) -> Callable[[],
     module = importlib.import_module(source.module)
     original = getattr(module, source.owner or source.name)
     if source.owner is not None:
-        method: Any = part if inspect.isfunction(part) else vars(part)[source.name]
-        if isinstance(method, property):
-            assert method.fget
-            return _put_method(original, source.name, property(counted(method.fget, name, calls)))
-        return _put_method(original, source.name, counted(method, name, calls))
+        methods = {source.name: part} if inspect.isfunction(part) else dict(vars(part))
+        return _put_methods(original, source.name, methods, name, calls)
     if inspect.isclass(original):
         return _put_class(original, part, name, calls)
-    return _put_function(inspect.unwrap(original), counted(part, name, calls))
+    ours = inspect.unwrap(original)
+    return _put_function(ours, counted(part, as_it_is(ours), name, calls))
 
 
-def counted(part: Callable, name: str, calls: Counter[str]) -> Callable:
-    """`part`, counting its calls."""
+def counted(part: Callable, ours: Callable, name: str, calls: Counter[str]) -> Callable:
+    """`part`, counting its calls. A part that calls what it replaces gets ours, and not itself again."""
+    at_work = False
 
     def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal at_work
+        if at_work:
+            return ours(*arguments, **named)
         calls[name] += 1
-        return part(*arguments, **named)
+        at_work = True
+        try:
+            return part(*arguments, **named)
+        finally:
+            at_work = False
 
     return call
 
@@ -75,6 +81,25 @@ def _put_method(owner: type, name: str, method: Callable | property) -> Callable
     return lambda: setattr(owner, name, kept)
 
 
+def _put_methods(
+    original: type, target: str, methods: Mapping[str, Any], name: str, calls: Counter[str]
+) -> Callable[[], None]:
+    """The method that is replaced, and those that the learner wrote to help it."""
+    restore = ExitStack()
+    for helper, function in methods.items():
+        if inspect.isfunction(function) and not hasattr(original, helper):
+            setattr(original, helper, function)
+            restore.callback(delattr, original, helper)
+    part, ours = methods[target], vars(original)[target]
+    if isinstance(part, property):
+        assert part.fget and ours.fget
+        replaced: Any = property(counted(part.fget, ours.fget, name, calls))
+    else:
+        replaced = counted(part, ours, name, calls)
+    restore.callback(_put_method(original, target, replaced))
+    return restore.close
+
+
 def _put_class(original: type, part: type, name: str, calls: Counter[str]) -> Callable[[], None]:
     """All methods of a class, whose `super()` from now on begins at the original."""
     restore = ExitStack()
@@ -86,5 +111,6 @@ def _put_class(original: type, part: type, name: str, calls: Counter[str]) -> Ca
         ):
             if variable == "__class__":
                 cell.cell_contents = original
-        restore.callback(_put_method(original, method, counted(function, name, calls)))
+        ours = vars(original).get(method, function)
+        restore.callback(_put_method(original, method, counted(function, ours, name, calls)))
     return restore.close
