@@ -66,3 +66,26 @@ def test_a_learner_is_told_in_their_language(tmp_path: Path):
     found = check(Checker("zh", ["causal_mask"]), tmp_path, wrong)
     assert found.message == "result 在 [0, 4] 处是 True，应为 False（共 40 个，错了 4 个）"
     assert found.diagnosis == "掩码错开了一位：每个查询都看到了后一个词元，而那正是要预测的。"
+
+
+def test_a_function_without_a_return_is_told_so(checker: Checker, tmp_path: Path):
+    found = check(checker, tmp_path, HEAD + "    mask = torch.ones(time, total)\n")
+    assert found.diagnosis == "Nothing comes back: a function gives what stands behind `return`."
+
+
+def test_a_blank_with_a_comment_is_a_blank(checker: Checker, tmp_path: Path):
+    found = check(checker, tmp_path, HEAD + "    raise NotImplementedError()  # tomorrow\n")
+    assert found.status == "blank"
+
+
+def test_a_file_in_another_encoding_is_told(checker: Checker, tmp_path: Path):
+    path = tmp_path / "causal_mask.py"
+    path.write_bytes(RIGHT.encode() + "NAME = 'é'\n".encode("latin-1"))
+    assert "this is no Python" in checker.check("causal_mask", path).message
+    path.write_bytes(b"# coding: latin-1\n" + RIGHT.encode() + "NAME = 'é'\n".encode("latin-1"))
+    assert checker.check("causal_mask", path).status == "passed"
+
+
+def test_a_dataclass_may_help(checker: Checker, tmp_path: Path):
+    helper = 'from dataclasses import dataclass\n\n\n@dataclass\nclass Size:\n    time: "int"\n\n\n'
+    assert check(checker, tmp_path, helper + RIGHT).status == "passed"

@@ -1,11 +1,18 @@
 """The lab as a learner uses it: from an empty folder, in each language."""
 
 import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from groundup.lab.exercises import NAMES
+from groundup.lab.folder import Lab
 from groundup.language import LANGUAGES
 from tests.conftest import groundup
 
@@ -15,10 +22,18 @@ TINY = ["--pretrain.model.d_model", 32, "--pretrain.model.n_layers", 1, "--data.
         "--finetune.train.micro_batch", 2, "--minutes", 1, "--questions", 2]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab in which nothing is written yet."""
+    folder = tmp_path_factory.mktemp("started") / "my-llm"
+    result = groundup("lab", "start", folder, "--lang", "en")
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    started = groundup("lab", "start", tmp_path / "my-llm", "--lang", "en")
-    assert started.returncode == 0, started.stderr
+def lab(started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(started, tmp_path / "my-llm")
     monkeypatch.chdir(tmp_path / "my-llm")
     return tmp_path / "my-llm"
 
@@ -121,3 +136,49 @@ def test_outside_a_lab_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytes
     refused = groundup("lab", "start", tmp_path)
     assert refused.returncode == 2 and "holds other things" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_missing_file_stops_nothing_but_itself(lab: Path):
+    path_of(lab, "merge").unlink()
+    write(lab, "causal_mask", MASK.format(""))
+    listed = groundup("lab", "list")
+    assert listed.returncode == 0 and re.search(r"\? merge +\(no file", listed.stdout)
+    named = groundup("lab", "check", "merge")
+    assert named.returncode == 2 and "groundup lab start" in named.stderr
+    assert groundup("lab", "check", path_of(lab, "causal_mask")).returncode == 0
+
+
+def test_hints_are_counted_while_another_command_watches(lab: Path):
+    watching = Lab(lab)
+    assert [Lab(lab).next_hint("merge", 3) for _ in range(2)] == [1, 2]
+    watching.record("causal_mask", "content", "wrong")
+    assert Lab(lab).next_hint("merge", 3) == 3
+
+
+@pytest.mark.parametrize("content", ["language = 3", 'language = "fr"', "language", "\x00"])
+def test_damaged_settings_are_told_with_their_cure(content: str, lab: Path):
+    (lab / "lab.toml").write_text(content, encoding="utf-8")
+    result = groundup("lab", "list")
+    assert (
+        result.returncode == 2 and "lab.toml" in result.stderr and "it should say" in result.stderr
+    )
+
+
+def test_what_is_saved_while_watching_is_checked_at_once(lab: Path):
+    command = [sys.executable, "-u", "-m", "groundup.cli.main", "lab", "check", "merge", "--watch"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    try:
+        assert process.stderr is not None and process.stdout is not None
+        assert "Watching" in process.stderr.readline()
+        time.sleep(3)  # until the folder is looked at
+        path_of(lab, "count_words").unlink()
+        write(lab, "causal_mask", MASK.format(" + 1"))
+        told = iter(process.stdout.readline, "")
+        assert any(line.startswith("✗ causal_mask") for line in told)
+        assert any("off by one" in line for line in told)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert "Traceback" not in said

@@ -1,5 +1,6 @@
 """`groundup lab start|list|check|hint|train`: write a language model's parts, and train it on them"""
 
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.cli.main import Parser
-from groundup.errors import unknown
+from groundup.errors import GroundupError, unknown
 from groundup.language import LANGUAGES, N_, translate
 
 if TYPE_CHECKING:
+    from groundup.lab.check import Checker
     from groundup.lab.finding import Finding
     from groundup.lab.folder import Lab
 
@@ -23,7 +25,8 @@ usage: groundup lab start DIR        a folder with an exercise for each part of 
 
 example: groundup lab start my-llm && cd my-llm && groundup lab check causal_mask"""
 
-MARKS = {"passed": "✓", "wrong": "✗", "blank": "·", "": "·"}
+MARKS = {"passed": "✓", "wrong": "✗", "blank": "·", "": "·", "missing": "?"}
+MISSING = N_("(no file; groundup lab start . writes it anew)")
 
 
 class Refused(SystemExit):
@@ -95,8 +98,9 @@ def list_(arguments: list[str]) -> None:
     for number, (chapter, names) in enumerate(CHAPTERS.items(), start=1):
         print(f"\n{number:>2}  {chapter}")
         for name in names:
-            path = lab.path(name)
-            print(f"    {MARKS[status[name]]} {name:<22} {path.relative_to(lab.folder)}")
+            path = lab.find_file(name)
+            place = path.relative_to(lab.folder) if path else translate(MISSING, lab.language)
+            print(f"    {MARKS[status[name]]} {name:<22} {place}")
     passed = sum(known == "passed" for known in status.values())
     print("\n" + translate(N_("{passed} of {all} are right."), lab.language).format(
         passed=passed, all=len(NAMES)))  # fmt: skip
@@ -115,15 +119,15 @@ def check(arguments: list[str]) -> None:
     from groundup.lab.exercises import NAMES
 
     lab = the_lab(parsed)
-    names = parsed.names or NAMES
-    for name in names:
+    named = list(dict.fromkeys(map(name_of, parsed.names)))
+    for name in named:
         lab.path(name)  # a wrong name is told before anything is tried
+    names = named or [name for name in NAMES if lab.find_file(name)]
     checker = Checker(lab.language, NAMES if parsed.watch else names)
     found: dict[str, Finding] = {}
     for name in names:
-        found[name] = checker.check(name, lab.path(name))
-        lab.record(name, found[name].status)
-        if not parsed.json and (parsed.names or found[name].status != "blank"):
+        found[name] = check_one(lab, checker, name)
+        if not parsed.json and (named or found[name].status != "blank"):
             report(lab, name, found[name])
     if parsed.json:
         print_json({name: as_json(name, finding, lab.language) for name, finding in found.items()})
@@ -133,12 +137,12 @@ def check(arguments: list[str]) -> None:
         print(text.format(passed=count, all=len(names)))
     if parsed.watch:
         watch(lab, checker)
-    bad = {"wrong", "blank"} if parsed.names else {"wrong"}
+    bad = {"wrong", "blank"} if named else {"wrong"}
     if any(finding.status in bad for finding in found.values()):
         raise Refused
 
 
-def watch(lab: "Lab", checker: Any) -> None:
+def watch(lab: "Lab", checker: "Checker") -> None:
     """Check each file that is saved, until Ctrl-C."""
     from watchfiles import watch as changes
 
@@ -146,12 +150,30 @@ def watch(lab: "Lab", checker: Any) -> None:
 
     say(translate(N_("Watching {folder} (Ctrl-C to end)."), lab.language).format(folder=lab.folder))
     for changed in changes(lab.folder, raise_interrupt=False):
-        saved = {Path(path) for _, path in changed}
+        saved = {Path(path).resolve() for _, path in changed}
         for name in NAMES:
-            if lab.path(name) in saved:
-                finding = checker.check(name, lab.path(name))
-                lab.record(name, finding.status)
-                report(lab, name, finding)
+            path = lab.find_file(name)
+            if path and path.resolve() in saved:
+                report(lab, name, check_one(lab, checker, name))
+
+
+def name_of(given: str) -> str:
+    """The exercise that is meant by its name or its file."""
+    return re.sub(r"^\d+_", "", Path(given).stem)
+
+
+def check_one(lab: "Lab", checker: "Checker", name: str) -> "Finding":
+    """Check a part and remember what was found, where the folder can be written to."""
+    from groundup.lab.folder import fingerprint
+
+    path = lab.path(name)
+    content = fingerprint(path)
+    finding = checker.check(name, path)
+    try:
+        lab.record(name, content, finding.status)
+    except GroundupError as error:
+        say(f"warning: {error.what}")
+    return finding
 
 
 def report(lab: "Lab", name: str, finding: "Finding") -> None:
@@ -180,6 +202,8 @@ def as_json(name: str, finding: "Finding", language: str) -> dict[str, Any]:
         "status": finding.status,
         "message": finding.message,
         "line": finding.line,
+        "code": finding.code,
+        "call": finding.call,
         "diagnosis": finding.diagnosis,
         "hint": None if passed else translate(find(name).hints[0], language),
     }
@@ -191,6 +215,7 @@ def hint(arguments: list[str]) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--solution", action="store_true", help="show how we wrote it")
     parsed = parser.parse(arguments)
+    parsed.name = name_of(parsed.name)
     lab = the_lab(parsed)
     lab.path(parsed.name)
 
@@ -285,12 +310,11 @@ def passing(lab: "Lab") -> Iterable[str]:
 
     checker = Checker(lab.language)
     for name in NAMES:
-        if not lab.status(name):
-            lab.record(name, checker.check(name, lab.path(name)).status)
-        if lab.status(name) == "wrong":
+        status = lab.status(name) or check_one(lab, checker, name).status
+        if status == "wrong":
             text = N_("{name} is not right yet: ours takes its place")
             say(translate(text, lab.language).format(name=name))
-        elif lab.status(name) == "passed":
+        elif status == "passed":
             yield name
 
 

@@ -1,7 +1,9 @@
 """Checks a learner's files: each in a process of its own, with a limit of time."""
 
 import multiprocessing
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ class Checker:
         process = self.context.Process(
             target=_examine, args=(theirs, name, path, self.language), daemon=True
         )
-        process.start()
+        with _deaf_to_interrupts():  # or the server tells of Ctrl-C at length, while it loads
+            process.start()
         theirs.close()
         try:
             if ours.poll(LOADING) and ours.recv() == "loaded" and ours.poll(SECONDS + PATIENCE):
@@ -55,6 +58,16 @@ class Checker:
 
     def _wrong(self, text: str, **fields: object) -> Finding:
         return Finding("wrong", translate(text, self.language).format(**fields))
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started here does not hear Ctrl-C: we do, and end it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _examine(to: Connection, name: str, path: Path, language: str) -> None:

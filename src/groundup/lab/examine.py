@@ -7,9 +7,11 @@ import importlib
 import inspect
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +26,9 @@ from groundup.language import N_, translate
 
 TRIES = 5
 """So many random inputs each part is tried with."""
+
+
+NOTHING = N_("Nothing comes back: a function gives what stands behind `return`.")
 
 
 class Outcome(NamedTuple):
@@ -80,16 +85,22 @@ def _examine(exercise: Exercise, path: Path, language: str) -> Finding:
         if wrong.status == "blank":
             return wrong
         named = diagnosis(exercise, part)
-        told = translate(named.text, language) if named else None
+        cause = named.text if named else NOTHING if _nothing_came(found) else None
+        told = translate(cause, language) if cause else None
         return wrong._replace(diagnosis=told, call=_called(exercise, seed))
     return _examples(exercise, namespace, language) or Finding("passed")
 
 
+def _nothing_came(found: Outcome) -> bool:
+    return found.error is None and found.result is None
+
+
 def run_file(path: Path) -> dict[str, Any]:
     """What a learner's file defines."""
-    namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), namespace)
-    return namespace
+    module = ModuleType(f"lab_{path.stem}")
+    sys.modules[module.__name__] = module  # where dataclasses, for one, look for it
+    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+    return vars(module)
 
 
 def tried(exercise: Exercise, part: Callable, seed: int) -> Outcome:
@@ -112,9 +123,8 @@ def _judged(
 ) -> Finding | None:
     if found.error is not None:
         return _of_error(found.error, path, language)
-    wrong = compared(exercise, expected, found)
-    if wrong is None and not exercise.edits:
-        wrong = _edited(expected.inputs, found.inputs)
+    edited = None if exercise.edits else _edited(expected.inputs, found.inputs)
+    wrong = edited or compared(exercise, expected, found)
     if wrong is None:
         return None
     return Finding("wrong", translate(wrong.text, language).format(**wrong.fields))
@@ -173,13 +183,20 @@ def _examples(exercise: Exercise, namespace: dict[str, Any], language: str) -> F
     about = ast.get_docstring(source.node)
     if source.owner or not about:
         return None
-    ours = vars(importlib.import_module(source.module))
-    test = doctest.DocTestParser().get_doctest(about, ours | namespace, source.name, None, 0)
-    said: list[str] = []
-    if not doctest.DocTestRunner(verbose=False).run(test, out=said.append).failed:
-        return None
-    text = translate(N_("the docstring's example gives something else"), language)
-    return Finding("wrong", f"{text}\n{''.join(said).strip()}")
+    ours = dict(vars(importlib.import_module(source.module)))
+    theirs = ours | namespace
+    for example in doctest.DocTestParser().get_examples(about):
+        try:
+            code = compile(example.source, "<example>", "eval")
+        except SyntaxError:  # not a value but a step on the way to one
+            exec(example.source, ours)
+            exec(example.source, theirs)
+            continue
+        wrong = difference(eval(code, ours), eval(code, theirs))
+        if wrong is not None:
+            told = translate(wrong.text, language).format(**wrong.fields)
+            return Finding("wrong", told, call=example.source.strip())
+    return None
 
 
 def _of_error(error: BaseException, path: Path, language: str) -> Finding:
@@ -190,9 +207,9 @@ def _of_error(error: BaseException, path: Path, language: str) -> Finding:
     frames = traceback.extract_tb(error.__traceback__)
     own = next((f for f in reversed(frames) if f.filename == str(path)), None)
     line, code = (own.lineno, own.line or "") if own else (None, "")
-    if isinstance(error, NotImplementedError) and code == BLANK:
+    if isinstance(error, NotImplementedError) and code.startswith(BLANK):
         return Finding("blank", translate(N_("not written yet"), language), line)
     if isinstance(error, Endless):
         text = translate(N_("it comes to no end: stopped after {seconds} seconds"), language)
         return Finding("wrong", text.format(seconds=SECONDS), line, code)
-    return Finding("wrong", f"{type(error).__name__}: {error}", line, code)
+    return Finding("wrong", ": ".join(filter(None, (type(error).__name__, str(error)))), line, code)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import tomli_w
 
-from groundup.errors import InputError, no_such, unknown
+from groundup.errors import InputError, unknown
 from groundup.files import atomic_file, disk_errors
 from groundup.lab.exercises import CHAPTERS, NAMES
-from groundup.language import N_, pick_language, translate
+from groundup.language import LANGUAGES, N_, pick_language, translate
 
 SETTINGS = "lab.toml"
 PROGRESS = ".progress.json"
@@ -66,33 +66,45 @@ class Lab:
 
     def path(self, name: str) -> Path:
         """The file of an exercise; raises `InputError` where the name is none, or the file is gone."""
+        path = self.find_file(name)
+        if path is None:
+            fix = f"groundup lab start {self.folder} writes the missing files anew"
+            place = self.folder / "*" / f"*_{name}.py"
+            raise InputError("the exercise's file is missing", str(place), fix)
+        return path
+
+    def find_file(self, name: str) -> Path | None:
+        """The file of an exercise, if it is there."""
         if name not in NAMES:
             raise unknown("exercise", name, NAMES)
-        found = sorted(self.folder.glob(f"*/[0-9]*_{name}.py"))
-        if not found:
-            fix = f"groundup lab start {self.folder} writes the missing files anew"
-            raise no_such("exercise file", self.folder / f"{name}.py", [], fix)
-        return found[0]
+        found = (path for path in self.folder.glob(f"*/[0-9]*_{name}.py") if path.is_file())
+        return min(found, default=None)
 
     def status(self, name: str) -> str:
         """What the last check of this very content said: "passed", "wrong", "blank", or "" if there was
-        none."""
-        record = self.records.get(name)
-        known = record is not None and record.content == _hash(self.path(name))
-        return record.status if known and record else ""
+        none; "missing" where there is no file."""
+        path, record = self.find_file(name), self.records.get(name)
+        if path is None:
+            return "missing"
+        return record.status if record and record.content == fingerprint(path) else ""
 
-    def record(self, name: str, status: str) -> None:
-        """Remember what a check said."""
-        record = self.records.setdefault(name, Record())
-        record.content, record.status = _hash(self.path(name)), status
+    def record(self, name: str, content: str, status: str) -> None:
+        """Remember what a check said of this content, told by its fingerprint."""
+        record = self._newest(name)
+        record.content, record.status = content, status
         self._save()
 
     def next_hint(self, name: str, most: int) -> int:
         """The number of the next hint to show; the last one again and again."""
-        record = self.records.setdefault(name, Record())
+        record = self._newest(name)
         record.hints = min(record.hints + 1, most)
         self._save()
         return record.hints
+
+    def _newest(self, name: str) -> Record:
+        """What is known of an exercise, by now: another command may watch the same folder."""
+        self.records = _read_records(self.folder / PROGRESS)
+        return self.records.setdefault(name, Record())
 
     def _save(self) -> None:
         content = {name: asdict(record) for name, record in self.records.items()}
@@ -144,7 +156,8 @@ def _write(path: Path, content: str) -> None:
         file.write(content)
 
 
-def _hash(path: Path) -> str:
+def fingerprint(path: Path) -> str:
+    """Tells the content of a file from any other."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -155,7 +168,9 @@ def _read_settings(path: Path) -> dict[str, str]:
         raise InputError(
             f"this is no TOML: {error}", str(path), 'it should say: language = "en"'
         ) from None
-    settings["language"] = pick_language(settings.get("language"))
+    if settings.get("language") not in LANGUAGES:
+        known = " or ".join(f'language = "{language}"' for language in LANGUAGES)
+        raise InputError("the language of the lab is unknown", str(path), f"it should say: {known}")
     return settings
 
 

@@ -37,8 +37,23 @@ def split_words(draw: Draw) -> tuple:
 
 
 def ids_and_pair(draw: Draw) -> tuple:
-    ids = [draw.integer(1, 3) for _ in range(draw.choice((0, 9, 10, 11)))]
-    return ids, draw.choice(((1, 1), (1, 2), (2, 3))), 9
+    """Runs of the same id, of which each may be merged once only, and a text without ids."""
+    pair = draw.in_turn(((1, 1), (1, 2), (1, 1), (2, 3), (1, 2)))
+    ids = [
+        1,
+        1,
+        1,
+        2,
+        1,
+        1,
+        1,
+        1,
+        3,
+        2,
+        1,
+        *(draw.integer(1, 3) for _ in range(draw.integer(2, 6))),
+    ]
+    return draw.in_turn((ids, ids, ids, ids, [])), pair, 9
 
 
 def words_and_count(draw: Draw) -> tuple:
