@@ -7,11 +7,11 @@ import argparse
 import importlib
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
+from unittest.mock import patch
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -217,16 +217,8 @@ class _StoppedError(Exception):
     """A command has built its parser, and goes no further."""
 
 
-@contextmanager
-def _stopped_at_parser() -> Iterator[None]:
-    def stop(parser: Parser, arguments: list[str]) -> argparse.Namespace:
-        raise _StoppedError(parser)
-
-    parse, Parser.parse = Parser.parse, stop  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Parser.parse = parse  # type: ignore[method-assign]
+def _stop(parser: Parser, arguments: list[str]) -> argparse.Namespace:
+    raise _StoppedError(parser)
 
 
 def parser_of(verb: str, action: str = "") -> Parser | str:
@@ -234,7 +226,7 @@ def parser_of(verb: str, action: str = "") -> Parser | str:
     module = importlib.import_module(f"groundup.cli.{verb}")
     told = StringIO()
     try:
-        with _stopped_at_parser(), redirect_stdout(told):
+        with patch.object(Parser, "parse", _stop), redirect_stdout(told):
             module.main([action] if action else ["--help"])
     except _StoppedError as built:
         return built.args[0]

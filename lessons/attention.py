@@ -10,10 +10,10 @@ with app.setup:
 
     import marimo as mo
     import torch
-    from babel import default_locale
     from matplotlib import font_manager, rcParams
     from matplotlib.figure import Figure
 
+    from groundup.language import pick_language
     from groundup.model.attention import attend_step_by_step, causal_mask
 
     # Words may be Chinese, where there is a font for them, and a $ in them is a $.
@@ -24,7 +24,7 @@ with app.setup:
 
 @app.cell(hide_code=True)
 def _():
-    _own = "中文" if (default_locale("LC_MESSAGES") or "").startswith("zh") else "English"
+    _own = "中文" if pick_language() == "zh" else "English"
     language = mo.ui.radio(["English", "中文"], value=_own, inline=True)
     language
     return (language,)

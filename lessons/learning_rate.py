@@ -11,12 +11,12 @@ with app.setup:
     import marimo as mo
     import numpy as np
     import torch
-    from babel import default_locale
     from matplotlib.figure import Figure
 
     from groundup import GPT, Tokenizer, TrainingError, preset
     from groundup.data.shards import Tokens
     from groundup.data.windows import WindowConfig, Windows
+    from groundup.language import pick_language
     from groundup.train.config import TrainConfig
     from groundup.train.loop import Run, start_run, train
     from groundup.train.objectives import next_token
@@ -28,7 +28,7 @@ with app.setup:
 
 @app.cell(hide_code=True)
 def _():
-    _own = "中文" if (default_locale("LC_MESSAGES") or "").startswith("zh") else "English"
+    _own = "中文" if pick_language() == "zh" else "English"
     language = mo.ui.radio(["English", "中文"], value=_own, inline=True)
     language
     return (language,)

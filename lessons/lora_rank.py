@@ -12,7 +12,6 @@ with app.setup:
     import marimo as mo
     import numpy as np
     import torch
-    from babel import default_locale
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -20,6 +19,7 @@ with app.setup:
     from groundup.data.shards import Tokens
     from groundup.data.windows import WindowConfig, Windows
     from groundup.evaluate.language import score_language
+    from groundup.language import pick_language
     from groundup.model.config import LoraConfig
     from groundup.model.lora import adapted_layers, add_lora, count_parameters
     from groundup.train.config import TrainConfig
@@ -33,7 +33,7 @@ with app.setup:
 
 @app.cell(hide_code=True)
 def _():
-    _own = "中文" if (default_locale("LC_MESSAGES") or "").startswith("zh") else "English"
+    _own = "中文" if pick_language() == "zh" else "English"
     language = mo.ui.radio(["English", "中文"], value=_own, inline=True)
     language
     return (language,)

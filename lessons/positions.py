@@ -11,10 +11,10 @@ with app.setup:
 
     import marimo as mo
     import torch
-    from babel import default_locale
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
+    from groundup.language import pick_language
     from groundup.model.config import ModelConfig
     from groundup.model.places import Places
     from groundup.model.positions import LearnedPosition, additive_position, rotation
@@ -24,7 +24,7 @@ with app.setup:
 
 @app.cell(hide_code=True)
 def _():
-    _own = "中文" if (default_locale("LC_MESSAGES") or "").startswith("zh") else "English"
+    _own = "中文" if pick_language() == "zh" else "English"
     language = mo.ui.radio(["English", "中文"], value=_own, inline=True)
     language
     return (language,)

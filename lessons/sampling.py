@@ -11,7 +11,6 @@ with app.setup:
     import marimo as mo
     import numpy as np
     import torch
-    from babel import default_locale
     from matplotlib.figure import Figure
 
     from groundup import GPT, Tokenizer, generate, preset
@@ -19,6 +18,7 @@ with app.setup:
     from groundup.data.windows import WindowConfig, Windows
     from groundup.evaluate.inside import narrowings, next_logits
     from groundup.generation.sampling import SamplingConfig
+    from groundup.language import pick_language
     from groundup.train.config import TrainConfig
     from groundup.train.loop import start_run, train
     from groundup.train.objectives import next_token
@@ -29,7 +29,7 @@ with app.setup:
 
 @app.cell(hide_code=True)
 def _():
-    _own = "中文" if (default_locale("LC_MESSAGES") or "").startswith("zh") else "English"
+    _own = "中文" if pick_language() == "zh" else "English"
     language = mo.ui.radio(["English", "中文"], value=_own, inline=True)
     language
     return (language,)

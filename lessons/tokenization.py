@@ -10,9 +10,9 @@ with app.setup:
     import re
 
     import marimo as mo
-    from babel import default_locale
     from matplotlib.figure import Figure
 
+    from groundup.language import pick_language
     from groundup.tokenizer.bpe import Merges, learn_merges
     from groundup.tokenizer.tokenizer import Tokenizer
     from groundup.tokenizer.usage import usage
@@ -26,7 +26,7 @@ with app.setup:
 
 @app.cell(hide_code=True)
 def _():
-    _own = "中文" if (default_locale("LC_MESSAGES") or "").startswith("zh") else "English"
+    _own = "中文" if pick_language() == "zh" else "English"
     language = mo.ui.radio(["English", "中文"], value=_own, inline=True)
     language
     return (language,)

@@ -20,9 +20,10 @@ def N_(text: str) -> str:  # noqa: N802 (gettext's own name for it)
     return text
 
 
-def translate(text: str, language: str) -> str:
-    """`text` in a language; in English where the catalogues have no translation."""
-    return catalogue(language).get(text) or text
+def translate(text: str, language: str, **fields: object) -> str:
+    """`text` in a language, with its fields filled in; in English where the catalogues have none."""
+    translated = catalogue(language).get(text) or text
+    return translated.format(**fields) if fields else translated
 
 
 @cache

@@ -1,6 +1,9 @@
 """Every exercise can be failed, passed and explained: the blank, the reference, each typical mistake, and
 right solutions in other styles."""
 
+import ast
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -85,6 +88,20 @@ def test_a_right_solution_in_another_style_passes(path: Path):
     assert BLANK not in path.read_text(encoding="utf-8")
     found = examine(EXERCISES[path.parent.name], path, "en")
     assert found.status == "passed", found
+
+
+WITH_EXAMPLES = [e for e in EXERCISES.values() if ">>>" in source_of(e.target).text]
+
+
+@pytest.mark.parametrize("exercise", WITH_EXAMPLES, ids=lambda exercise: exercise.name)
+def test_the_reference_does_what_its_example_says(exercise: Exercise):
+    source = source_of(exercise.target)
+    about = ast.get_docstring(source.node)
+    assert about is not None
+    names = dict(vars(importlib.import_module(source.module)))
+    test = doctest.DocTestParser().get_doctest(about, names, source.name, None, 0)
+    said: list[str] = []
+    assert not doctest.DocTestRunner(verbose=False).run(test, out=said.append).failed, said
 
 
 LEARNING = [exercise for exercise in EXERCISES.values() if exercise.learns]

@@ -51,7 +51,7 @@ def test_a_method_is_replaced_in_models_that_are_there_already():
         class RMSNorm:
             def forward(self, x):
                 mean = x.pow(2).mean(-1, keepdim=True)
-                return x * (mean + self.epsilon).rsqrt() * self.weight  # type: ignore[attr-defined]
+                return x * (mean + self.epsilon).rsqrt() * self.weight
 
         part = type("RMSNorm", (layers.RMSNorm,), {"forward": RMSNorm.forward})
         with plugged({"part": (exercise("groundup.model.layers:RMSNorm.forward"), part)}) as calls:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.cli.main import Parser
 from groundup.errors import GroundupError, unknown
-from groundup.language import LANGUAGES, N_, translate
+from groundup.language import LANGUAGES, N_
 
 if TYPE_CHECKING:
     from groundup.lab.check import Checker
@@ -26,14 +26,8 @@ usage: groundup lab start DIR        a folder with an exercise for each part of 
 example: groundup lab start my-llm && cd my-llm && groundup lab check causal_mask"""
 
 MARKS = {"passed": "✓", "wrong": "✗", "blank": "·", "": "·", "missing": "?"}
+RIGHT = N_("{passed} of {all} are right.")
 MISSING = N_("(no file; groundup lab start . writes it anew)")
-
-
-class Refused(SystemExit):
-    """Ends with status 1: a part is not right yet."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
 
 
 def main(arguments: list[str]) -> None:
@@ -79,9 +73,7 @@ def start(arguments: list[str]) -> None:
         return
     text = N_("{written} of {all} exercises written to {folder}.\nGo there, and see the way: "
               "cd {folder}, groundup lab list")  # fmt: skip
-    print(
-        translate(text, lab.language).format(written=written, all=len(NAMES), folder=parsed.folder)
-    )
+    print(lab.told(text, written=written, all=len(NAMES), folder=parsed.folder))
 
 
 def list_(arguments: list[str]) -> None:
@@ -99,11 +91,10 @@ def list_(arguments: list[str]) -> None:
         print(f"\n{number:>2}  {chapter}")
         for name in names:
             path = lab.find_file(name)
-            place = path.relative_to(lab.folder) if path else translate(MISSING, lab.language)
+            place = path.relative_to(lab.folder) if path else lab.told(MISSING)
             print(f"    {MARKS[status[name]]} {name:<22} {place}")
     passed = sum(known == "passed" for known in status.values())
-    print("\n" + translate(N_("{passed} of {all} are right."), lab.language).format(
-        passed=passed, all=len(NAMES)))  # fmt: skip
+    print("\n" + lab.told(RIGHT, passed=passed, all=len(NAMES)))
 
 
 def check(arguments: list[str]) -> None:
@@ -130,16 +121,15 @@ def check(arguments: list[str]) -> None:
         if not parsed.json and (named or found[name].status != "blank"):
             report(lab, name, found[name])
     if parsed.json:
-        print_json({name: as_json(name, finding, lab.language) for name, finding in found.items()})
+        print_json({name: as_json(finding) for name, finding in found.items()})
     elif len(names) > 1:
         count = sum(finding.status == "passed" for finding in found.values())
-        text = translate(N_("{passed} of {all} are right."), lab.language)
-        print(text.format(passed=count, all=len(names)))
+        print(lab.told(RIGHT, passed=count, all=len(names)))
     if parsed.watch:
         watch(lab, checker)
     bad = {"wrong", "blank"} if named else {"wrong"}
     if any(finding.status in bad for finding in found.values()):
-        raise Refused
+        sys.exit(1)
 
 
 def watch(lab: "Lab", checker: "Checker") -> None:
@@ -148,7 +138,7 @@ def watch(lab: "Lab", checker: "Checker") -> None:
 
     from groundup.lab.exercises import NAMES
 
-    say(translate(N_("Watching {folder} (Ctrl-C to end)."), lab.language).format(folder=lab.folder))
+    say(lab.told(N_("Watching {folder} (Ctrl-C to end)."), folder=lab.folder))
     for changed in changes(lab.folder, raise_interrupt=False):
         saved = {Path(path).resolve() for _, path in changed}
         for name in NAMES:
@@ -185,17 +175,14 @@ def report(lab: "Lab", name: str, finding: "Finding") -> None:
         return
     lines = [finding.code and f"> {finding.code}", *finding.message.splitlines()]
     if finding.call:
-        lines.append(translate(N_("with {call}"), lab.language).format(call=finding.call))
+        lines.append(lab.told(N_("with {call}"), call=finding.call))
     if finding.diagnosis:
-        text = translate(N_("Perhaps this: {diagnosis}"), lab.language)
-        lines.append(text.format(diagnosis=finding.diagnosis))
+        lines.append(lab.told(N_("Perhaps this: {diagnosis}"), diagnosis=finding.diagnosis))
     lines.append(f"groundup lab hint {name}")
     print("\n".join(f"    {line}" for line in lines if line), flush=True)
 
 
-def as_json(name: str, finding: "Finding", language: str) -> dict[str, Any]:
-    from groundup.lab.exercises import find
-
+def as_json(finding: "Finding") -> dict[str, Any]:
     passed = finding.status == "passed"
     return {
         "passed": passed,
@@ -205,7 +192,7 @@ def as_json(name: str, finding: "Finding", language: str) -> dict[str, Any]:
         "code": finding.code,
         "call": finding.call,
         "diagnosis": finding.diagnosis,
-        "hint": None if passed else translate(find(name).hints[0], language),
+        "hint": None if passed else finding.hint,
     }
 
 
@@ -228,17 +215,17 @@ def hint(arguments: list[str]) -> None:
         shown, number = source_of(exercise.target).text, None
     else:
         number = lab.next_hint(parsed.name, len(exercise.hints))
-        shown = translate(exercise.hints[number - 1], lab.language)
+        shown = lab.told(exercise.hints[number - 1])
     if parsed.json:
         print_json({"name": parsed.name, "hint": shown, "number": number})
         return
     print(shown)
     if number == len(exercise.hints):
         text = N_("That was the last hint. How we wrote it: groundup lab hint {name} --solution")
-        say("\n" + translate(text, lab.language).format(name=parsed.name))
+        say("\n" + lab.told(text, name=parsed.name))
     elif number:
         text = N_("({number} of {all}; again for the next)")
-        say(translate(text, lab.language).format(number=number, all=len(exercise.hints)))
+        say(lab.told(text, number=number, all=len(exercise.hints)))
 
 
 def say(text: str) -> None:
@@ -246,8 +233,9 @@ def say(text: str) -> None:
 
 
 def train(arguments: list[str]) -> None:
-    from groundup.cli.flags import add_settings, given_settings, typed
+    from groundup.cli.flags import given_settings, typed
     from groundup.cli.quickstart import add_questions, print_exam
+    from groundup.cli.run import add_recipe_settings
 
     parser = parser_for("train", "train --minutes 3", "Train the quickstart's model on the parts that are "
                         "right, with ours in the place of the others, and talk to it.")  # fmt: skip
@@ -260,11 +248,7 @@ def train(arguments: list[str]) -> None:
                         help="our part with a typical mistake: see what it does")  # fmt: skip
     parser.add_argument("--out", help="run directory (runs/NUMBER in the lab)")
     parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
-
-    from groundup.recipe.schema import Recipe
-
-    for name, field in Recipe.model_fields.items():
-        add_settings(parser, name, field.annotation)  # type: ignore[arg-type]
+    add_recipe_settings(parser)
     parsed = parser.parse(arguments)
     lab = the_lab(parsed)
     for name in parsed.also:
@@ -273,7 +257,8 @@ def train(arguments: list[str]) -> None:
     from groundup.cli.console import ConsoleWatcher
     from groundup.cli.streams import print_json
     from groundup.cli.talk import chat_loop
-    from groundup.lab.train import at_work, learners_parts, next_run, whose_parts, with_mistake
+    from groundup.lab.plug import plugged
+    from groundup.lab.train import learners_parts, next_run, whose_parts, with_mistake
     from groundup.recipe.quickstart import ExamConfig, build
     from groundup.train.config import TrainConfig
 
@@ -283,14 +268,14 @@ def train(arguments: list[str]) -> None:
     planted = with_mistake(parsed.mistake) if parsed.mistake else {}
     parts = learners_parts(lab, [*passing(lab), *parsed.also]) | planted
     out = Path(parsed.out) if parsed.out else next_run(lab)
-    with at_work(parts) as calls:
+    with plugged(parts) as calls:
         with ConsoleWatcher() as watcher:
             finished, exam, examples = build(
                 out, minutes, given_settings(parsed), watcher, questions
             )
         print_exam(watcher.console, exam, examples)
         watcher.made(finished)
-        whose = whose_parts(parts, calls)
+        whose = whose_parts(parts, planted, calls)
         if parsed.json:
             assert finished.pretrained
             print_json({
@@ -298,7 +283,7 @@ def train(arguments: list[str]) -> None:
                 "val_bits_per_byte": finished.pretrained.val_bits_per_byte, "parts": whose,
             })  # fmt: skip
             return
-        print_parts(watcher.console, whose, lab.language)
+        print_parts(watcher.console, lab, whose)
         if not parsed.no_chat:
             chat_loop(*finished.load())
 
@@ -312,27 +297,21 @@ def passing(lab: "Lab") -> Iterable[str]:
     for name in NAMES:
         status = lab.status(name) or check_one(lab, checker, name).status
         if status == "wrong":
-            text = N_("{name} is not right yet: ours takes its place")
-            say(translate(text, lab.language).format(name=name))
+            say(lab.told(N_("{name} is not right yet: ours takes its place"), name=name))
         elif status == "passed":
             yield name
 
 
-def print_parts(console: Any, whose: dict[str, dict[str, Any]], language: str) -> None:
+def print_parts(console: Any, lab: "Lab", whose: dict[str, dict[str, Any]]) -> None:
     """Whose parts the model ran on."""
-    texts = {
-        "yours": N_("yours"),
-        "mistake": N_("ours with a mistake"),
-        "idle": N_("{whose}, not used by this model"),
-        "calls": N_("{whose}, called {calls:,} times"),
-    }
-    told = {key: translate(text, language) for key, text in texts.items()}
-    ours = [name for name, part in whose.items() if part["whose"] == "ours"]
+    owners = {"yours": N_("yours"), "mistake": N_("ours with a mistake")}
     console.print()
     for name, part in whose.items():
-        if part["whose"] != "ours":
-            text = told["calls" if part["calls"] else "idle"]
-            about = text.format(whose=told[part["whose"]], calls=part["calls"])
+        if part["whose"] in owners:
+            called = N_("{whose}, called {calls:,} times")
+            text = called if part["calls"] else N_("{whose}, not used by this model")
+            about = lab.told(text, whose=lab.told(owners[part["whose"]]), calls=part["calls"])
             console.print(f"  {name:<22} {about}", markup=False)
-    text = translate(N_("ours: {names}"), language)
-    console.print(f"  {text.format(names=', '.join(ours))}", markup=False, soft_wrap=True)
+    ours = ", ".join(name for name, part in whose.items() if part["whose"] == "ours")
+    text = lab.told(N_("ours: {names}"), names=ours)
+    console.print(f"  {text}", markup=False, soft_wrap=True)

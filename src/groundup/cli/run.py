@@ -11,8 +11,7 @@ from groundup.errors import InputError
 
 def add_recipe(parser: Parser) -> None:
     """The arguments that name a recipe and change it, for `run` and `plan`."""
-    from groundup.cli.flags import add_settings
-    from groundup.recipe.schema import Recipe, shipped_recipes
+    from groundup.recipe.schema import shipped_recipes
 
     shipped = ", ".join(shipped_recipes())
     parser.add_argument(
@@ -21,6 +20,14 @@ def add_recipe(parser: Parser) -> None:
     parser.add_argument("--out", help="run directory (runs/RECIPE)")
     parser.add_argument("--data", nargs="+", help="your files instead of the recipe's text")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    add_recipe_settings(parser)
+
+
+def add_recipe_settings(parser: Parser) -> None:
+    """A flag for each setting of a recipe."""
+    from groundup.cli.flags import add_settings
+    from groundup.recipe.schema import Recipe
+
     for name, field in Recipe.model_fields.items():
         add_settings(parser, name, field.annotation)  # type: ignore[arg-type]
 

@@ -109,10 +109,8 @@ def windows_step_by_step(
     targets are what comes after each input. Every token but the first is a target exactly once; the last
     window may be shorter.
 
-    >>> for inputs, targets in windows_step_by_step(np.arange(6), 3):
-    ...     print(inputs, targets)
-    [0 1 2] [1 2 3]
-    [3 4] [4 5]
+    >>> [(x.tolist(), y.tolist()) for x, y in windows_step_by_step(np.arange(6), 3)]
+    [([0, 1, 2], [1, 2, 3]), ([3, 4], [4, 5])]
     """
     for start in range(0, len(ids) - 1, context_length):
         window = ids[start : start + context_length + 1]

@@ -6,7 +6,7 @@ What runs is `engine.py` and `paged.py`, which do the same for many texts at onc
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.generation.sampling import SamplingConfig, choose, generator
@@ -51,10 +51,10 @@ class PlainCache:
     Give it to the model with each piece of the text: `model(first, cache)`, then `model(next, cache)`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.layers: dict[int, KeysAndValues] = {}
         self.states: dict[tuple[int, str], Tensor] = {}
-        self.lengths = None
+        self.lengths: Int[Tensor, "batch time"] | None = None
 
     @property
     def length(self) -> int:

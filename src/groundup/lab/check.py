@@ -42,22 +42,23 @@ class Checker:
         with _deaf_to_interrupts():  # or the server tells of Ctrl-C at length, while it loads
             process.start()
         theirs.close()
+        hint = None
         try:
-            if ours.poll(LOADING) and ours.recv() == "loaded" and ours.poll(SECONDS + PATIENCE):
-                return ours.recv()
-            return self._wrong(
-                N_("it comes to no end: stopped after {seconds} seconds"), seconds=SECONDS
-            )
+            hint = ours.recv() if ours.poll(LOADING) else None
+            in_time = hint is not None and ours.poll(SECONDS + PATIENCE)
+            endless = N_("it comes to no end: stopped after {seconds} seconds")
+            found = ours.recv() if in_time else self._wrong(endless, seconds=SECONDS)
         except EOFError:
             process.join()
             text = N_("it ended the whole process (exit status {status})")
-            return self._wrong(text, status=process.exitcode)
+            found = self._wrong(text, status=process.exitcode)
         finally:
             process.kill()
             process.join()
+        return found._replace(hint=hint)
 
     def _wrong(self, text: str, **fields: object) -> Finding:
-        return Finding("wrong", translate(text, self.language).format(**fields))
+        return Finding("wrong", translate(text, self.language, **fields))
 
 
 @contextmanager
@@ -71,9 +72,9 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _examine(to: Connection, name: str, path: Path, language: str) -> None:
-    """In the other process."""
+    """In the other process: when all is loaded, the first hint; then what was found."""
     from groundup.lab.examine import examine_in_time
 
     exercise = find(name)
-    to.send("loaded")
+    to.send(translate(exercise.hints[0], language))
     to.send(examine_in_time(exercise, path, language))

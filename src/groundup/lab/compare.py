@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Number
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ def difference(ours: Any, theirs: Any, where: str = "") -> Difference | None:
         return (
             None if type(ours) is type(theirs) and ours == theirs else _values(ours, theirs, place)
         )
-    if isinstance(ours, Number):
+    if isinstance(ours, Real):
         return _of_numbers(ours, theirs, place)
     if isinstance(ours, Mapping):
         return _of_mappings(ours, theirs, where)
@@ -55,10 +55,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _of_numbers(ours: Any, theirs: Any, place: str) -> Difference | None:
-    if isinstance(theirs, bool) or not isinstance(theirs, Number):
+def _of_numbers(ours: Real, theirs: Any, place: str) -> Difference | None:
+    if isinstance(theirs, bool) or not isinstance(theirs, Real):
         return _values(ours, theirs, place)
-    close = math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=ABSOLUTE)  # type: ignore[arg-type]
+    close = math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     both_nan = ours != ours and theirs != theirs
     return None if close or both_nan else _values(ours, theirs, place)
 

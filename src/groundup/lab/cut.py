@@ -138,8 +138,10 @@ def imports(source: Source) -> Iterator[str]:
 
 def _top_level(module: str) -> Iterator[ast.stmt]:
     for node in ast.parse(module_text(module)).body:
-        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        yield from node.body if is_for_types else [node]  # type: ignore[union-attr]
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            yield from node.body
+        else:
+            yield node
 
 
 def _defined(node: ast.stmt) -> Iterator[str]:

@@ -26,8 +26,6 @@ from groundup.language import N_, translate
 
 TRIES = 5
 """So many random inputs each part is tried with."""
-
-
 NOTHING = N_("Nothing comes back: a function gives what stands behind `return`.")
 
 
@@ -73,8 +71,8 @@ def _examine(exercise: Exercise, path: Path, language: str) -> Finding:
     try:
         part = part_of(exercise.target, namespace)
     except KeyError as error:
-        text = translate(N_("{name} is not in the file any more"), language)
-        return Finding("wrong", text.format(name=error.args[0]))
+        text = N_("{name} is not in the file any more")
+        return Finding("wrong", translate(text, language, name=error.args[0]))
     ours = reference(exercise.target)
     for seed in range(TRIES):
         expected, found = tried(exercise, ours, seed), tried(exercise, part, seed)
@@ -127,7 +125,7 @@ def _judged(
     wrong = edited or compared(exercise, expected, found)
     if wrong is None:
         return None
-    return Finding("wrong", translate(wrong.text, language).format(**wrong.fields))
+    return Finding("wrong", translate(wrong.text, language, **wrong.fields))
 
 
 def compared(exercise: Exercise, expected: Outcome, found: Outcome) -> Difference | None:
@@ -194,7 +192,7 @@ def _examples(exercise: Exercise, namespace: dict[str, Any], language: str) -> F
             continue
         wrong = difference(eval(code, ours), eval(code, theirs))
         if wrong is not None:
-            told = translate(wrong.text, language).format(**wrong.fields)
+            told = translate(wrong.text, language, **wrong.fields)
             return Finding("wrong", told, call=example.source.strip())
     return None
 
@@ -202,7 +200,7 @@ def _examples(exercise: Exercise, namespace: dict[str, Any], language: str) -> F
 def _of_error(error: BaseException, path: Path, language: str) -> Finding:
     """What a learner is told of an exception, with the last of their own lines before it."""
     if isinstance(error, SyntaxError):
-        text = translate(N_("this is no Python: {error}"), language).format(error=error.msg)
+        text = translate(N_("this is no Python: {error}"), language, error=error.msg)
         return Finding("wrong", text, error.lineno, (error.text or "").strip())
     frames = traceback.extract_tb(error.__traceback__)
     own = next((f for f in reversed(frames) if f.filename == str(path)), None)
@@ -210,6 +208,6 @@ def _of_error(error: BaseException, path: Path, language: str) -> Finding:
     if isinstance(error, NotImplementedError) and code.startswith(BLANK):
         return Finding("blank", translate(N_("not written yet"), language), line)
     if isinstance(error, Endless):
-        text = translate(N_("it comes to no end: stopped after {seconds} seconds"), language)
-        return Finding("wrong", text.format(seconds=SECONDS), line, code)
+        text = N_("it comes to no end: stopped after {seconds} seconds")
+        return Finding("wrong", translate(text, language, seconds=SECONDS), line, code)
     return Finding("wrong", ": ".join(filter(None, (type(error).__name__, str(error)))), line, code)

@@ -20,3 +20,5 @@ class Finding(NamedTuple):
     """The typical mistake that gives the same, if there is one."""
     call: str = ""
     """How the part was called, or what with."""
+    hint: str | None = None
+    """The first one, in the learner's language."""

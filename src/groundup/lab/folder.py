@@ -64,6 +64,10 @@ class Lab:
         fix = f"cd {below[0]}" if below else "begin one: groundup lab start my-llm, then cd my-llm"
         raise InputError("this folder is no lab", str(folder.absolute()), fix)
 
+    def told(self, text: str, **fields: object) -> str:
+        """A marked text in the learner's language."""
+        return translate(text, self.language, **fields)
+
     def path(self, name: str) -> Path:
         """The file of an exercise; raises `InputError` where the name is none, or the file is gone."""
         path = self.find_file(name)

@@ -26,9 +26,13 @@ class Past(Protocol):
     `lengths` is how long the text was when each token of the pass was, or should have been, read: the
     whole prompt for one of a prompt, although that may come in pieces. None: as long as now."""
 
-    length: int
-    lengths: Int[Tensor, "batch time"] | None
     states: dict[tuple[int, str], Tensor]
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def lengths(self) -> Int[Tensor, "batch time"] | None: ...
 
     def update(self, layer: int, k: Tensor, v: Tensor, window: int | None) -> KeysAndValues: ...
 

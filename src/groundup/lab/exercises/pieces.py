@@ -6,36 +6,20 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from groundup.generation.plain import PlainCache
+
 M = TypeVar("M", bound=nn.Module)
 LAST = (False, False, False, False, True)
 """For `Draw.in_turn`: in the last of five tries only."""
 
 
-class Kept:
-    """The simplest past: keys and values of all tokens, one after another."""
-
-    def __init__(self) -> None:
-        self.lengths: Tensor | None = None
-        self.length = 0
-        self.states: dict[tuple[int, str], Tensor] = {}
-        self.layers: dict[int, Tensor] = {}
-
-    def update(self, layer: int, k: Tensor, v: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
-        new = torch.stack([k, v])
-        if layer in self.layers:
-            new = torch.cat([self.layers[layer], new], dim=3)
-        self.layers[layer] = new
-        return new[0], new[1]
-
-
 @torch.no_grad()
-def in_pieces(read: Callable[[Tensor, Kept], Tensor], text: Tensor, first: int) -> Tensor:
+def in_pieces(read: Callable[[Tensor, PlainCache], Tensor], text: Tensor, first: int) -> Tensor:
     """What comes of a text (batch, time, …) whose `first` tokens are read before the others."""
-    past, made = Kept(), []
+    past, made = PlainCache(), []
     for piece in text.tensor_split([first], dim=1):
         if piece.shape[1]:
             made.append(read(piece, past))
-            past.length += piece.shape[1]
     return torch.cat(made, dim=1)
 
 

@@ -1,12 +1,11 @@
 """The exercise on the loss."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from groundup.lab.exercise import Draw, Exercise, Mistake, Plug
+from groundup.lab.exercise import Draw, Exercise, Mistake, Plug, with_gradient
 from groundup.language import N_
 from groundup.model.linear import linear
 from groundup.model.loss import softcap
@@ -16,16 +15,6 @@ def logits_and_targets(draw: Draw) -> tuple:
     positions, vocab = draw.integer(2, 5), draw.integer(6, 9)
     large = draw.in_turn([1.0, 1.0, 400.0])
     return large * draw.normal(positions, vocab), draw.integers(vocab, positions)
-
-
-def loss_and_gradient(part: Callable, logits: Tensor, targets: Tensor) -> dict[str, Any]:
-    """A loss that nothing can be learned from is no loss."""
-    logits = logits.clone().requires_grad_()
-    loss = part(logits, targets)
-    if not (torch.is_tensor(loss) and loss.requires_grad and loss.ndim == 0):
-        return {"loss": loss, "gradient of the logits": None}
-    (gradient,) = torch.autograd.grad(loss, logits)
-    return {"loss": loss.detach(), "gradient of the logits": gradient}
 
 
 def instead_of_the_fused(part: Callable) -> Callable:
@@ -79,7 +68,7 @@ a tensor that gradients go back through. With two tokens, logits 2 and 2, the lo
                "and the targets' logits: logits.gather(1, targets[:, None])[:, 0]."),
         ),
         inputs=logits_and_targets,
-        use=loss_and_gradient,
+        use=with_gradient,
         mistakes=(
             Mistake("log_sum = largest + (logits - largest[:, None]).exp().sum(dim=-1).log()",
                     "log_sum = logits.logsumexp(dim=0)[targets]",
