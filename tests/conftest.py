@@ -24,6 +24,8 @@ STORY = (
 # one process and gone on with in another has the same bits only where sums are parted in the same way.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# Whatever the language of who runs the tests.
+os.environ["LC_ALL"] = "C.UTF-8"
 
 
 @pytest.fixture(scope="session")

@@ -1,39 +1,43 @@
-"""Every marked text has its twin in every language, and every twin its text."""
+"""Every text that is shown has its twin in every language, and every twin its text."""
 
-import string
-from pathlib import Path
+import os
+import subprocess
+import sys
 
 import pytest
-from babel.messages.extract import extract_from_dir
 
-from groundup.language import LANGUAGES, LOCALE, catalogue, pick_language, translate
+from groundup.language import (
+    LANGUAGES,
+    LOCALE,
+    catalogue,
+    fields_of,
+    in_language,
+    pick_language,
+    translate,
+)
+from tests.conftest import groundup
+from tests.texts import Text, all_texts
 
-SOURCE = Path(__file__).parents[1] / "src" / "groundup"
 OTHERS = [language for language in LANGUAGES if language != "en"]
 
 
 @pytest.fixture(scope="module")
-def marked() -> set[str]:
-    """All texts marked in the source."""
-    found = extract_from_dir(SOURCE, [("**.py", "python")], keywords={"N_": None})
-    return {text for _, _, text, _, _ in found}
+def texts() -> list[Text]:
+    return list(all_texts())
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_every_text_has_its_twin_and_no_twin_is_left_over(language: str, marked: set[str]):
+def test_every_text_has_its_twin_and_no_twin_is_left_over(language: str, texts: list[Text]):
     # A text that was changed is another text: its old twin is left over, and it has none.
-    assert marked - catalogue(language).keys() == set()
-    assert catalogue(language).keys() - marked == set()
+    assert set(texts) - catalogue(language).keys() == set()
+    assert catalogue(language).keys() - set(texts) == set()
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_twin_has_the_fields_of_its_text(language: str):
-    for text, twin in catalogue(language).items():
-        try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(text) if name}
-        except ValueError:
-            continue  # braces that are no fields: the text is shown as it stands
-        assert fields == {name for _, name, _, _ in string.Formatter().parse(twin) if name}, text
+def test_a_twin_has_the_fields_of_its_text(language: str, texts: list[Text]):
+    for text in texts:
+        fields, twins = set(fields_of(text)), set(fields_of(catalogue(language).get(text, text)))
+        assert fields - text.inflecting <= twins <= fields, text
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -58,3 +62,47 @@ def test_the_language_is_the_one_asked_for_or_the_users(monkeypatch: pytest.Monk
 
 def test_what_has_no_twin_is_shown_in_english():
     assert translate("no such text", "zh") == "no such text"
+
+
+def test_a_filled_in_text_is_found_with_what_it_was_filled_with():
+    assert in_language("unknown preset 'micr'", "zh") == "未知的预设 'micr'"
+    assert in_language("  did you mean 'micro'? known: a, b", "zh").startswith(
+        "  是不是想写 'micro'？"
+    )
+    assert (
+        in_language("nothing of the kind stands there 12", "zh")
+        == "nothing of the kind stands there 12"
+    )
+
+
+def in_chinese(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "groundup.cli.main", *arguments], capture_output=True, text=True,
+        encoding="utf-8", env=os.environ | {"LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1"}, timeout=300,
+    )  # fmt: skip
+
+
+def test_messages_are_in_the_users_language():
+    told = in_chinese("generate", "no-such-model", "--prompt", "Hello")
+    assert told.returncode == 2
+    assert told.stderr.startswith("错误：没有这样的模型\n  位置：no-such-model\n  办法：")
+
+
+def test_the_language_asked_for_goes_before_that_of_the_user():
+    assert in_chinese("--help", "--lang", "en").stdout == groundup("--help").stdout
+    assert groundup("--lang=zh", "--help").stdout == in_chinese("--help").stdout
+    assert "从零构建" in in_chinese("--help").stdout
+
+
+def test_a_language_that_is_none_is_refused():
+    told = groundup("--help", "--lang", "xx")
+    assert told.returncode == 2
+    assert "unknown language 'xx'" in told.stderr
+    assert groundup("--help", "--lang").returncode == 2
+
+
+def test_the_help_of_a_command_is_in_the_users_language():
+    told = in_chinese("pretrain", "--help").stdout
+    assert "用法：groundup pretrain" in told
+    assert "show this help message" not in told
+    assert "--train.learning_rate" in told

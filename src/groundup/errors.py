@@ -5,7 +5,7 @@ The command line prints these as three short lines and exits with `exit_status`;
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -19,11 +19,15 @@ class GroundupError(Exception):
         self.what, self.where, self.fix = what, where, fix
 
     def __str__(self) -> str:
-        lines = [self.what]
+        return self.told(str)
+
+    def told(self, shown: Callable[[str], str]) -> str:
+        """The whole message, with each of its texts as `shown` has it (`groundup.language`)."""
+        lines = [shown(self.what)]
         if self.where:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  {shown('where')}: {shown(self.where)}")
         if self.fix:
-            lines.append(f"  fix: {self.fix}")
+            lines.append(f"  {shown('fix')}: {shown(self.fix)}")
         return "\n".join(lines)
 
 

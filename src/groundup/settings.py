@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from groundup.errors import InputError, nearest
+from groundup.language import N_
 
 S = TypeVar("S", bound="Settings")
 
@@ -84,7 +85,7 @@ class FieldsOf:
 
 def called(given: Any, setting: str, where: str | None) -> tuple[str, str | None]:
     """What a message calls a setting, and where it stands: a flag by itself, else its name there."""
-    return (given.flag, None) if isinstance(given, Typed) else (f"setting {setting!r}", where)
+    return (given.flag, None) if isinstance(given, Typed) else (N_(f"setting {setting!r}"), where)
 
 
 def _input_error(cls: type[BaseModel], error: ValidationError, where: str | None) -> InputError:
@@ -119,8 +120,8 @@ def _shown(given: Any) -> str:
     return f", not {text}" if len(text) <= 80 else f", not {text[:60]}…"
 
 
-_KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false",
-          "string": "text", "array": "a list", "object": "a table"}  # fmt: skip
+_KINDS = {"integer": N_("a whole number"), "number": N_("a number"), "boolean": N_("true or false"),
+          "string": N_("text"), "array": N_("a list"), "object": N_("a table")}  # fmt: skip
 _BOUNDS = {"minimum": "no less than", "exclusiveMinimum": "above", "maximum": "no more than",
            "exclusiveMaximum": "below"}  # fmt: skip
 

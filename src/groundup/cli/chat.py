@@ -5,6 +5,7 @@ import sys
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
+from groundup.language import shown
 
 
 def main(arguments: list[str]) -> None:
@@ -35,5 +36,5 @@ def main(arguments: list[str]) -> None:
     elif parsed.system:
         raise InputError("this model knows no turns", parsed.model, "leave --system out")
     else:
-        print("This model knows no turns: it goes on with what you begin.", file=sys.stderr)
+        print(shown("This model knows no turns: it goes on with what you begin."), file=sys.stderr)
         complete_loop(model, tokenizer, SamplingConfig.parse(given))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.cli.main import Parser
+from groundup.language import shown
 
 EXAMPLE = (
     "groundup compress distill --teacher runs/book/pretrain/model --student nano --data book.txt "
@@ -21,11 +22,13 @@ def main(arguments: list[str]) -> None:
         print_json(figures)
         return
     sizes = f"{figures['parameters']:,} parameters, its teacher {figures['teacher_parameters']:,}"
-    print(f"{figures['model']}: {sizes}; {figures['steps']:,} steps")
+    print(shown(f"{figures['model']}: {sizes}; {figures['steps']:,} steps"))
     if "val_bits_per_byte" in figures:
         print(
-            f"bits per byte: {figures['val_bits_per_byte']:.4f}, "
-            f"its teacher {figures['teacher_bits_per_byte']:.4f}"
+            shown(
+                f"bits per byte: {figures['val_bits_per_byte']:.4f}, "
+                f"its teacher {figures['teacher_bits_per_byte']:.4f}"
+            )
         )
 
 

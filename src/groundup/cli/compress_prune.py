@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from groundup.cli.main import Parser
+from groundup.language import shown
 
 EXAMPLE = (
     "groundup compress prune runs/book/pretrain/model --pattern wanda --sparsity 0.5 --recover book.txt "
@@ -20,12 +21,12 @@ def main(arguments: list[str]) -> None:
 
         print_json(figures)
         return
-    print(f"{figures['model']}: {figures['sparsity']:.1%} pruned ({figures['pattern']})")
-    print(f"bytes: {figures['bytes_before']:,} → {figures['bytes_after']:,}")
+    print(shown(f"{figures['model']}: {figures['sparsity']:.1%} pruned ({figures['pattern']})"))
+    print(shown(f"bytes: {figures['bytes_before']:,} → {figures['bytes_after']:,}"))
     steps = ("bits_per_byte_before", "bits_per_byte_pruned", "bits_per_byte_after")
     if figures["bits_per_byte_before"] is not None:
-        shown = (f"{name.rpartition('_')[2]} {figures[name]:.4f}" for name in steps)
-        print(f"bits per byte: {', '.join(shown)}")
+        measured = (f"{shown(name.rpartition('_')[2])} {figures[name]:.4f}" for name in steps)
+        print(shown(f"bits per byte: {', '.join(measured)}"))
 
 
 def _parser() -> Parser:

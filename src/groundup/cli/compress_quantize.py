@@ -3,6 +3,7 @@
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
+from groundup.language import shown
 
 EXAMPLE = (
     "groundup compress quantize MODEL --bits 4 --method gptq --calibration book.txt --out small"
@@ -44,12 +45,16 @@ def main(arguments: list[str]) -> None:
         return
     share = made.bytes_after / made.bytes_before
     print(
-        f"{made.model}: {made.bytes_after / 1e6:,.1f} MB, {share:.1%} of "
-        f"{made.bytes_before / 1e6:,.1f} MB in single precision"
+        shown(
+            f"{made.model}: {made.bytes_after / 1e6:,.1f} MB, {share:.1%} of "
+            f"{made.bytes_before / 1e6:,.1f} MB in single precision"
+        )
     )
     if made.bits_per_byte_before and made.bits_per_byte_after:
         more = made.bits_per_byte_after / made.bits_per_byte_before - 1
         print(
-            f"bits per byte: {made.bits_per_byte_before:.4f} before, "
-            f"{made.bits_per_byte_after:.4f} after ({more:+.2%})"
+            shown(
+                f"bits per byte: {made.bits_per_byte_before:.4f} before, "
+                f"{made.bits_per_byte_after:.4f} after ({more:+.2%})"
+            )
         )

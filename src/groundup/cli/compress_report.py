@@ -5,6 +5,7 @@ from pathlib import Path
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
+from groundup.language import shown
 
 EXAMPLE = "groundup compress report runs/book/pretrain/model --text other.txt --out runs/variants"
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> None:
         print_json({"variants": [row.to_json() for row in rows], "report": report})
         return
     print(markdown_table(*table(rows)), end="")
-    print(f"\nreport: {report}")
+    print(shown(f"\nreport: {report}"))
 
 
 def _parser() -> Parser:

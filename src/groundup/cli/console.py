@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from groundup.evaluate.results import markdown
+from groundup.language import shown
 from groundup.model.cost import training_flops_per_token
 from groundup.recipe.finished import Finished
 from groundup.recipe.watch import Watcher
@@ -45,14 +46,16 @@ class ConsoleWatcher(Watcher):
     def stage(self, title: str, why: str) -> None:
         if self.task is not None:
             self.progress.remove_task(self.task)
-        self.console.print(f"\n[bold cyan]{title.capitalize()}[/]  {why}")
-        self.task = self.progress.add_task(title, total=None, at="")
+        self.console.print(f"\n[bold cyan]{shown(title).capitalize()}[/]  {shown(why)}")
+        self.task = self.progress.add_task(shown(title), total=None, at="")
 
     def skipped(self, title: str) -> None:
-        self.console.print(f"\n[bold cyan]{title.capitalize()}[/]  [dim]done already[/]")
+        self.console.print(
+            f"\n[bold cyan]{shown(title).capitalize()}[/]  [dim]{shown('done already')}[/]"
+        )
 
     def warned(self, text: str) -> None:
-        self.console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+        self.console.print(f"[yellow]{shown('warning')}:[/] {escape(shown(text))}", soft_wrap=True)
 
     def advanced(self, done: int, total: int | None) -> None:
         if self.task is not None:
@@ -64,7 +67,7 @@ class ConsoleWatcher(Watcher):
         state = run.state
         speed = state.tokens / max(state.seconds, 1e-9)
         share = speed * training_flops_per_token(run.model.config) / self.peak
-        at = (
+        at = shown(
             f"step {state.step:,}  loss {run.loss:.3f}  {speed:,.0f} tokens/s  "
             f"{share:.0%} of the machine's matrix peak"
         )
@@ -79,28 +82,28 @@ class ConsoleWatcher(Watcher):
 
     def evaluated(self, row: dict[str, Any]) -> None:
         figures = [_shown(n, v) for n, v in row.items() if n not in PLACE and isinstance(v, float)]
-        self.console.print(f"[green]  step {row['step']:,}  {'  '.join(figures)}[/]")
+        self.console.print(f"[green]  {shown('step')} {row['step']:,}  {'  '.join(figures)}[/]")
         if "sample" in row:
             sample = " ".join(row["sample"].split())
-            self.console.print(f"  [dim]it says:[/] {escape(sample[:300])}")
+            self.console.print(f"  [dim]{shown('it says')}:[/] {escape(sample[:300])}")
 
     def made(self, finished: Finished) -> None:
         """What was measured, where the model and its report are, and who else can load it."""
         if finished.results:
             self.console.print(f"\n{markdown(finished.results)}", markup=False, soft_wrap=True)
         model, report = finished.model, finished.run.report
-        self.console.print(f"\nmodel: {model}   report: {report}", soft_wrap=True)
+        self.console.print(shown(f"\nmodel: {model}   report: {report}"), soft_wrap=True)
         family = find_family(model)
         if family is None:
             self.console.print(
-                "its kind (model_type groundup) is groundup's own: only groundup loads it"
+                shown("its kind (model_type groundup) is groundup's own: only groundup loads it")
             )
         else:
             self.console.print(
-                f"its kind is {family.model_type}: transformers and vLLM load it as well"
+                shown(f"its kind is {family.model_type}: transformers and vLLM load it as well")
             )
 
 
 def _shown(name: str, value: float) -> str:
     """A figure with its name in words: "validation bits per byte 1.234"."""
-    return f"{name.replace('val_', 'validation ').replace('_', ' ')} {value:.3f}"
+    return f"{shown(name.replace('val_', 'validation ').replace('_', ' '))} {value:.3f}"

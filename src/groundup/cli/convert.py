@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from groundup.cli.main import Parser
+from groundup.language import shown
 
 
 def main(arguments: list[str]) -> None:
@@ -39,9 +40,11 @@ def main(arguments: list[str]) -> None:
             }
         )
         return
-    print(f"{made.out}: {made.kind}, {made.bytes / 1e6:,.1f} MB")
+    print(shown(f"{made.out}: {made.kind}, {made.bytes / 1e6:,.1f} MB"))
     print(
-        f"largest logit difference to the source: {made.largest_logit_difference:.3g} "
-        f"(beyond the format's rounding: {made.unexplained:.3g}); "
-        f"the likeliest token is the same at {made.same_choice:.1%} of the places tried"
+        shown(
+            f"largest logit difference to the source: {made.largest_logit_difference:.3g} "
+            f"(beyond the format's rounding: {made.unexplained:.3g}); "
+            f"the likeliest token is the same at {made.same_choice:.1%} of the places tried"
+        )
     )

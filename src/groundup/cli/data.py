@@ -5,13 +5,16 @@ from pathlib import Path
 
 from groundup.cli.main import Parser
 from groundup.errors import unknown
+from groundup.language import shown
 
 
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
-            "usage: groundup data report PATH... [options]      groundup data report --help\n\n"
-            "example: groundup data report notes/ rows.jsonl --against exam.json --html report.html"
+            shown(
+                "usage: groundup data report PATH... [options]      groundup data report --help\n\n"
+                "example: groundup data report notes/ rows.jsonl --against exam.json --html report.html"
+            )
         )
         return
     action, *rest = arguments
@@ -63,7 +66,7 @@ def report(arguments: list[str]) -> None:
     else:
         show(found)
     if parsed.html:
-        watcher.console.print(f"page: {escape(parsed.html)}")
+        watcher.console.print(shown(f"page: {escape(parsed.html)}"))
 
 
 def show(found) -> None:
@@ -76,10 +79,10 @@ def show(found) -> None:
 
     console = Console(highlight=False)
     for name, header, rows in tables(found):
-        table = Table(*header, title=name, title_justify="left")
+        table = Table(*map(shown, header), title=shown(name), title_justify="left")
         for row in rows[:20]:
             table.add_row(*(escape(str(cell)[:200]) for cell in row))
         console.print(table)
         if len(rows) > 20:
-            console.print(f"  … and {len(rows) - 20} more (see --json or --html)")
-    console.print(f"{found.suffices}.")
+            console.print(shown(f"  … and {len(rows) - 20} more (see --json or --html)"))
+    console.print(f"{shown(found.suffices)}.")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from groundup.cli.main import Parser
+from groundup.language import shown
 
 
 def main(arguments: list[str]) -> None:
@@ -32,11 +33,12 @@ def main(arguments: list[str]) -> None:
         print_json(told | ({"machine": facts} if facts else {}))
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<18} {_readable(name, value)}")
-    print(f"findings: {len(findings)}" if findings else "nothing to complain about")
+        print(f"{shown(name.replace('_', ' ')):<18} {_readable(name, value)}")
+    print(shown(f"findings: {len(findings)}" if findings else "nothing to complain about"))
     for number, finding in enumerate(findings, start=1):
-        print(f"\n{number}. {finding.what}  [{finding.kind}]")
-        print(f"   evidence: {finding.evidence}\n   fix: {finding.fix}")
+        print(f"\n{number}. {shown(finding.what)}  [{finding.kind}]")
+        print(f"   {shown('evidence')}: {shown(finding.evidence)}")
+        print(f"   {shown('fix')}: {shown(finding.fix)}")
 
 
 def _readable(name: str, value: object) -> str:

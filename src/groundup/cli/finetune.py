@@ -6,20 +6,23 @@ from typing import Any
 
 from groundup.cli.main import Parser
 from groundup.errors import unknown
+from groundup.language import N_, shown
 
 KINDS = {
-    "classify": ("a label for a text", "--data sms-spam.tsv --lora-rank 8"),
-    "instruct": ("answers to instructions", "--data instructions.json --lora-rank 16"),
-    "prefer": ("of two answers the better one", "--data preferences.json --beta 0.1"),
-    "reason": ("answers that can be checked", "--train.steps 100"),
+    "classify": (N_("a label for a text"), "--data sms-spam.tsv --lora-rank 8"),
+    "instruct": (N_("answers to instructions"), "--data instructions.json --lora-rank 16"),
+    "prefer": (N_("of two answers the better one"), "--data preferences.json --beta 0.1"),
+    "reason": (N_("answers that can be checked"), "--train.steps 100"),
 }
 
 
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        kinds = [f"  {kind:<9} {about}" for kind, (about, _) in KINDS.items()]
-        usage = "usage: groundup finetune KIND --model MODEL [options]      groundup finetune KIND --help"
-        print("\n".join([usage, "", *kinds, "", f"example: {_example('instruct')}"]))
+        kinds = [f"  {kind:<9} {shown(about)}" for kind, (about, _) in KINDS.items()]
+        usage = shown(
+            "usage: groundup finetune KIND --model MODEL [options]      groundup finetune KIND --help"
+        )
+        print("\n".join([usage, "", *kinds, "", shown(f"example: {_example('instruct')}")]))
         return
     kind, *rest = arguments
     if kind not in KINDS:
@@ -49,9 +52,9 @@ def _parser(kind: str) -> Parser:
     rows = "files of rows" if kind != "reason" else "files of questions (the sample world's)"
     parser.add_argument("--data", nargs="+", required=kind != "reason", metavar="FILE", help=rows)
     flags = {
-        "--epochs": ("epochs", "times through the rows (3)"),
-        "--lora-rank": ("lora.rank", "train an adapter of this rank instead of the model"),
-        "--base-bits": ("base_bits", "hold the frozen model under an adapter in 8 or 4 bits"),
+        "--epochs": (N_("epochs"), "times through the rows (3)"),
+        "--lora-rank": (N_("lora.rank"), "train an adapter of this rank instead of the model"),
+        "--base-bits": (N_("base_bits"), "hold the frozen model under an adapter in 8 or 4 bits"),
     }
     if kind == "prefer":
         flags["--beta"] = ("prefer.beta", "how closely the model stays to what it was")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from groundup.cli.flags import ENGINE, given_flags, typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
+from groundup.language import shown
 
 if TYPE_CHECKING:
     from groundup.generation.sampling import SamplingConfig
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
             sys.stdout.flush()
     seconds = time.perf_counter() - began
     if parsed.json_schema and completion.finish_reason == "length":
-        print("warning: the JSON is cut: raise --max-new-tokens", file=sys.stderr)
+        print(shown("warning: the JSON is cut: raise --max-new-tokens"), file=sys.stderr)
     if not parsed.json:
         print()
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from groundup.cli.main import Parser
 from groundup.errors import InputError, nearest
+from groundup.language import shown
 
 
 def main(arguments: list[str]) -> None:
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> None:
     else:
         show(about, config)
     if parsed.html:
-        print(f"page: {parsed.html}", file=sys.stderr)
+        print(shown(f"page: {parsed.html}"), file=sys.stderr)
 
 
 def find_model(name: str) -> Path:
@@ -101,13 +102,13 @@ def show(about: str, config) -> None:
     print(f"{about}\n\n{drawn}\n")
     console = Console(highlight=False)
     for name, header, rows in tables(config):
-        table = Table(title=name, title_justify="left")
+        table = Table(title=shown(name), title_justify="left")
         for i, column in enumerate(header):
-            table.add_column(column, justify="right" if i else "left")
+            table.add_column(shown(column), justify="right" if i else "left")
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    console.print(NOTE)
+    console.print(shown(NOTE))
 
 
 def _can_show(text: str) -> bool:

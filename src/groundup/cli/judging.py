@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from groundup.cli.flags import add_settings, given_settings, typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError
+from groundup.language import shown
 
 if TYPE_CHECKING:  # `--help` loads no torch
     from groundup.cli.console import ConsoleWatcher
@@ -125,8 +126,9 @@ def _people(
         with atomic_file(parsed.vote_page) as file:
             file.write(write_vote_page(cases, seed))
         watcher.console.print(
-            f"\nvote page: {parsed.vote_page}: open it in a browser, say which answers are better, and give "
-            "the file that it downloads to --votes",
+            shown(f"\nvote page: {parsed.vote_page}: open it in a browser, say which answers are "
+            "better, and give "
+            "the file that it downloads to --votes"),
             markup=False, soft_wrap=True,
         )  # fmt: skip
     voters = {path: read_votes(Path(path), cases, bad) for path in parsed.votes}

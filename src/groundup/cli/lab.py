@@ -2,28 +2,27 @@
 
 import re
 import sys
-from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.cli.main import Parser
 from groundup.errors import GroundupError, unknown
-from groundup.language import LANGUAGES, N_
+from groundup.language import N_, asked_language, shown, use_language
 
 if TYPE_CHECKING:
     from groundup.lab.check import Checker
     from groundup.lab.finding import Finding
     from groundup.lab.folder import Lab
 
-ABOUT = """\
+ABOUT = N_("""\
 usage: groundup lab start DIR        a folder with an exercise for each part of a language model
        groundup lab list             the way, and how far it is
        groundup lab check [NAME...]  what is wrong with the parts, and perhaps why
        groundup lab hint NAME        a hint, each time a stronger one
        groundup lab train            train the real model on the parts that are right, and talk to it
 
-example: groundup lab start my-llm && cd my-llm && groundup lab check causal_mask"""
+example: groundup lab start my-llm && cd my-llm && groundup lab check causal_mask""")
 
 MARKS = {"passed": "✓", "wrong": "✗", "blank": "·", "": "·", "missing": "?"}
 RIGHT = N_("{passed} of {all} are right.")
@@ -32,7 +31,7 @@ MISSING = N_("(no file; groundup lab start . writes it anew)")
 
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(ABOUT)
+        print(shown(ABOUT))
         return
     action, *rest = arguments
     actions = {"start": start, "list": list_, "check": check, "hint": hint, "train": train}
@@ -43,17 +42,17 @@ def main(arguments: list[str]) -> None:
 
 def parser_for(action: str, example: str, about: str) -> Parser:
     parser = Parser(f"lab {action}", f"groundup lab {example}", description=about)
-    parser.add_argument("--lang", choices=LANGUAGES, help="the language of texts and diagnoses")
     parser.add_argument("--json", action="store_true", help="print what is found as JSON")
     return parser
 
 
-def the_lab(parsed: Namespace) -> "Lab":
+def the_lab() -> "Lab":
     """The lab in which the command was given."""
     from groundup.lab.folder import Lab
 
     lab = Lab.find(Path())
-    lab.language = parsed.lang or lab.language
+    lab.language = asked_language() or lab.language
+    use_language(lab.language)
     return lab
 
 
@@ -67,7 +66,7 @@ def start(arguments: list[str]) -> None:
     from groundup.lab.exercises import NAMES
     from groundup.lab.folder import start as make
 
-    lab, written = make(Path(parsed.folder), parsed.lang)
+    lab, written = make(Path(parsed.folder), asked_language())
     if parsed.json:
         print_json({"folder": str(lab.folder), "exercises": len(NAMES), "written": written})
         return
@@ -82,7 +81,7 @@ def list_(arguments: list[str]) -> None:
     from groundup.cli.streams import print_json
     from groundup.lab.exercises import CHAPTERS, NAMES
 
-    lab = the_lab(parsed)
+    lab = the_lab()
     status = {name: lab.status(name) for name in NAMES}
     if parsed.json:
         print_json({name: {"status": known or None} for name, known in status.items()})
@@ -109,7 +108,7 @@ def check(arguments: list[str]) -> None:
     from groundup.lab.check import Checker
     from groundup.lab.exercises import NAMES
 
-    lab = the_lab(parsed)
+    lab = the_lab()
     named = list(dict.fromkeys(map(name_of, parsed.names)))
     for name in named:
         lab.path(name)  # a wrong name is told before anything is tried
@@ -203,7 +202,7 @@ def hint(arguments: list[str]) -> None:
     parser.add_argument("--solution", action="store_true", help="show how we wrote it")
     parsed = parser.parse(arguments)
     parsed.name = name_of(parsed.name)
-    lab = the_lab(parsed)
+    lab = the_lab()
     lab.path(parsed.name)
 
     from groundup.cli.streams import print_json
@@ -250,7 +249,7 @@ def train(arguments: list[str]) -> None:
     parser.add_argument("--no-chat", action="store_true", help="do not chat at the end")
     add_recipe_settings(parser)
     parsed = parser.parse(arguments)
-    lab = the_lab(parsed)
+    lab = the_lab()
     for name in parsed.also:
         lab.path(name)
 

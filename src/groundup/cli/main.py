@@ -13,27 +13,36 @@ import sys
 import threading
 from types import FrameType
 
-from groundup.errors import GroundupError, nearest
+from groundup.errors import GroundupError, InputError, nearest
+from groundup.language import LANGUAGES, N_, shown, use_language
 
 VERBS = {
-    "quickstart": "build a small model from nothing in five minutes and talk to it",
-    "plan": "what a recipe's run will take on this machine",
-    "run": "carry out a recipe: from text to a measured model",
-    "data": "what a text is like: duplicates, personal data, leaks, problems",
-    "tokenizer": "learn a vocabulary; turn text into token ids and back",
-    "pretrain": "train a model on text",
-    "finetune": "give a model a job: labels, instructions, preferences, questions",
-    "classify": "which label belongs to a text",
-    "evaluate": "measure a model: texts, exams, labels, tasks, a judge",
-    "compress": "make a model smaller: quantise it, prune it, distil it into another",
-    "generate": "continue a prompt",
-    "chat": "talk to a model",
-    "serve": "a model at work, for OpenAI's clients",
-    "convert": "write a model for transformers or llama.cpp, and prove that it is the same",
-    "inspect": "what a model is made of, and what it costs",
-    "lab": "write a language model's parts yourself, and train it on them",
-    "doctor": "what is wrong with this machine, or with a run, and what to do",
+    "quickstart": N_("build a small model from nothing in five minutes and talk to it"),
+    "plan": N_("what a recipe's run will take on this machine"),
+    "run": N_("carry out a recipe: from text to a measured model"),
+    "data": N_("what a text is like: duplicates, personal data, leaks, problems"),
+    "tokenizer": N_("learn a vocabulary; turn text into token ids and back"),
+    "pretrain": N_("train a model on text"),
+    "finetune": N_("give a model a job: labels, instructions, preferences, questions"),
+    "classify": N_("which label belongs to a text"),
+    "evaluate": N_("measure a model: texts, exams, labels, tasks, a judge"),
+    "compress": N_("make a model smaller: quantise it, prune it, distil it into another"),
+    "generate": N_("continue a prompt"),
+    "chat": N_("talk to a model"),
+    "serve": N_("a model at work, for OpenAI's clients"),
+    "convert": N_("write a model for transformers or llama.cpp, and prove that it is the same"),
+    "inspect": N_("what a model is made of, and what it costs"),
+    "lab": N_("write a language model's parts yourself, and train it on them"),
+    "doctor": N_("what is wrong with this machine, or with a run, and what to do"),
 }
+# What argparse says by itself.
+OWN_WORDS = (
+    N_("usage: {0}"), N_("positional arguments"), N_("options"), N_("show this help message and exit"),
+    N_("the following arguments are required: {0}"), N_("{0}: expected one argument"),
+    N_("{0}: expected at least one argument"), N_("{0}: ignored explicit argument {1}"),
+    N_("{0}: invalid choice: {1} (choose from {2})"), N_("{0}: invalid {1} value: {2}"),
+    N_("one of the arguments {0} is required"), N_("{0}: not allowed with argument {1}"),
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,6 +71,10 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
+    try:
+        arguments = _without_language(arguments)
+    except GroundupError as error:
+        return _fail(error.told(shown), error.exit_status)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -74,40 +87,77 @@ def run(arguments: list[str]) -> int:
     if verb not in VERBS:
         close = nearest(verb, VERBS)
         hint = f"did you mean `groundup {close}`?" if close else "see `groundup --help`"
-        return _fail(f"unknown command {verb!r}\n  fix: {hint}", 2)
+        return _fail(InputError(f"unknown command {verb!r}", None, hint).told(shown), 2)
     try:
         module = importlib.import_module(f"groundup.cli.{verb}")
         module.main(rest)
     except GroundupError as error:
-        return _fail(str(error), error.exit_status)
+        return _fail(error.told(shown), error.exit_status)
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return _fail(shown("interrupted"), 130)
     except BrokenPipeError:  # the reader of our output has left: nobody is there to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
 
+def _without_language(arguments: list[str]) -> list[str]:
+    """The arguments without `--lang`, which every command has; what it says is used from here on."""
+    for place, argument in enumerate(arguments):
+        if argument == "--lang" or argument.startswith("--lang="):
+            _, joined, value = argument.partition("=")
+            after = place + (1 if joined else 2)
+            use_language(value if joined else "".join(arguments[place + 1 : after]))
+            return arguments[:place] + arguments[after:]
+    return arguments
+
+
 def overview() -> str:
     """The text of `groundup --help`."""
     width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {about}" for verb, about in VERBS.items()]
+    lines = [f"  {verb:<{width}}  {shown(about)}" for verb, about in VERBS.items()]
     return "\n".join(
         [
-            "groundup: build a large language model from the ground up.",
+            shown("groundup: build a large language model from the ground up."),
             "",
-            "usage: groundup COMMAND [options]      groundup COMMAND --help for each",
+            shown("usage: groundup COMMAND [options]      groundup COMMAND --help for each"),
             "",
             *lines,
             "",
-            "example: groundup quickstart",
+            shown("--lang en or zh: the language of all that is said; otherwise your own"),
+            "",
+            shown("example: groundup quickstart"),
         ]
     )
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"{shown('error')}: {message}", file=sys.stderr)
     return status
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's, in the reader's language."""
+
+    def add_usage(self, usage, actions, groups, prefix=None) -> None:
+        super().add_usage(usage, actions, groups, prefix or shown("usage: "))
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and shown(heading))
+
+    def add_text(self, text: str | None) -> None:
+        super().add_text(text and shown(text))
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help and shown(action.help)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Chinese has no spaces to break a line at, and its characters are two columns wide."""
+        if text.isascii():
+            return super()._split_lines(text, width)
+        from rich.cells import chop_cells
+
+        return [line.strip() for line in chop_cells(" ".join(text.split()), width)]
 
 
 class Parser(argparse.ArgumentParser):
@@ -115,9 +165,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, verb: str, example: str, **options: object):
         super().__init__(
-            prog=f"groundup {verb}", allow_abbrev=False, epilog=f"example: {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter, **options,  # type: ignore[arg-type]
+            prog=f"groundup {verb}", allow_abbrev=False, epilog=N_(f"example: {example}"),
+            formatter_class=HelpFormatter, **options,  # type: ignore[arg-type]
         )  # fmt: skip
+        # Taken by `run` before any command sees it.
+        self.add_argument(
+            "--lang", choices=LANGUAGES, help="the language of what is said (your own)"
+        )
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         parsed, unknown = self.parse_known_args(arguments)
@@ -131,8 +185,7 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {message.removeprefix('argument ')}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_fail(shown(message.removeprefix("argument ")), 2))
 
 
 if __name__ == "__main__":

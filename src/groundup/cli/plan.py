@@ -1,6 +1,7 @@
 """`groundup plan`"""
 
 from groundup.cli.main import Parser
+from groundup.language import shown
 
 
 def main(arguments: list[str]) -> None:
@@ -34,22 +35,22 @@ def show(plan) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table("stage", "state", "time", "memory", "disk")
+    table = Table(shown("stage"), shown("state"), shown("time"), shown("memory"), shown("disk"))
     for stage in plan.stages:
         figures = (
             ("", "", "")
             if stage.state == "done"
             else (_time(stage.seconds), _size(stage.memory_bytes), _size(stage.disk_bytes))
         )
-        table.add_row(stage.name, stage.state, *figures)
+        table.add_row(shown(stage.name), shown(stage.state), *figures)
     table.add_row(
-        "in all", "", _time(plan.seconds), _size(plan.memory_bytes), _size(plan.disk_bytes)
+        shown("in all"), "", _time(plan.seconds), _size(plan.memory_bytes), _size(plan.disk_bytes)
     )
     console.print(table)
     for problem in plan.problems:
-        console.print(f"[red]does not fit:[/] {escape(problem)}")
+        console.print(f"[red]{shown('does not fit')}:[/] {escape(shown(problem))}")
     for note in plan.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+        console.print(f"[yellow]{shown('note')}:[/] {escape(shown(note))}")
 
 
 def _time(seconds: float | None) -> str:

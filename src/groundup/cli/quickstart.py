@@ -4,6 +4,7 @@ from pathlib import Path
 
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
+from groundup.language import N_, shown
 
 QUESTION = "What is the capital of France?"
 
@@ -127,7 +128,7 @@ def page_offer(model: Path) -> str:
 
     config = ServeConfig()
     command = f"groundup serve {shlex.quote(str(model))}"
-    return f"on a page: {command}   then open http://{config.host}:{config.port}/"
+    return shown(f"on a page: {command}   then open http://{config.host}:{config.port}/")
 
 
 def print_exam(console, exam, examples) -> None:
@@ -135,16 +136,16 @@ def print_exam(console, exam, examples) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("task", *(f"{language}" for language in exam.by_task), "by guessing")
+    table = Table(shown("task"), *exam.by_task, shown("by guessing"))
     for task in next(iter(exam.by_task.values())):
         shares = [f"{of_task[task]:.0%}" for of_task in exam.by_task.values()]
         guess = max(of_task[task] for of_task in exam.chance.values())
-        names = {"find": "find a fact (level 1)", "last": "last of several changes (level 2)",
-                 "join": "join two facts (level 3)"}  # fmt: skip
-        table.add_row(names.get(task, task), *shares, f"{guess:.0%}")
+        names = {"find": N_("find a fact (level 1)"), "last": N_("last of several changes (level 2)"),
+                 "join": N_("join two facts (level 3)")}  # fmt: skip
+        table.add_row(shown(names.get(task, task)), *shares, f"{guess:.0%}")
     console.print(table)
     for reply in examples:
         right = escape(reply.question.answer)
         mark = "[green]right[/]" if reply.is_right else f"[red]wrong[/], right is: {right}"
         console.print(f"\n  {escape(reply.question.prompt)}")
-        console.print(f"  it says: [bold]{escape(reply.said)}[/]  {mark}")
+        console.print(shown(f"  it says: [bold]{escape(reply.said)}[/]  {mark}"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from groundup.cli.main import Parser
 from groundup.errors import InputError
+from groundup.language import shown
 
 
 def add_recipe(parser: Parser) -> None:
@@ -127,7 +128,7 @@ def compare_recipes(parsed: Namespace, folder: Path) -> None:
     )
     with ConsoleWatcher() as watcher:
         comparison = compare(recipes, seeds, out, watcher)
-    watcher.console.print(f"\nreport: {comparison.report}", soft_wrap=True)
+    watcher.console.print(shown(f"\nreport: {comparison.report}"), soft_wrap=True)
     if parsed.json:
         print_json(comparison.to_json())
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from groundup.cli.flags import ENGINE, given_flags, typed
 from groundup.cli.main import Parser
 from groundup.errors import GroundupError
+from groundup.language import shown
 
 if TYPE_CHECKING:  # `--help` loads no torch
     from groundup.recipe.directory import RunDirectory
@@ -71,7 +72,7 @@ def _served(source: str) -> tuple["Served", list["Training"]]:
     try:
         return served, trainings_of(run)
     except GroundupError as error:  # a model is served even where its run is of another version
-        print(f"warning: nothing is shown of the run: {error}", file=sys.stderr)
+        print(shown(f"warning: nothing is shown of the run: {error.told(shown)}"), file=sys.stderr)
         return served, []
 
 
@@ -84,5 +85,7 @@ def _newest(run: "RunDirectory", trainings: list["Training"]) -> "Served":
     if newest_model(run.path):
         return load_served(str(run.path))
     training, step = newest_checkpoint(trainings)
-    print(f"no model is finished yet: this is the checkpoint of step {step:,}", file=sys.stderr)
+    print(
+        shown(f"no model is finished yet: this is the checkpoint of step {step:,}"), file=sys.stderr
+    )
     return Served(run.path.name, *training.load(step))

@@ -7,10 +7,9 @@ from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.text import Completion, complete
+from groundup.language import shown
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
-
-GREETING = "Say something ({} to end)."
 
 
 def chat_loop(
@@ -43,20 +42,20 @@ def complete_loop(model: GPT, tokenizer: Tokenizer, sampling: SamplingConfig | N
             completion = Completion(tokenizer.encode_prompt(said))
             _print_pieces(complete(engine, tokenizer, completion, sampling), strip=False)
         except InputError as error:
-            print(f"\nerror: {error}", file=sys.stderr)
+            print(f"\n{shown('error')}: {error.told(shown)}", file=sys.stderr)
 
 
 def _lines():
     """What the user types, line by line, without the empty ones, until Ctrl-D or Ctrl-C."""
     end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
     if sys.stdin.isatty():
-        print(GREETING.format(end), file=sys.stderr)
+        print(shown(f"Say something ({end} to end)."), file=sys.stderr)
     while True:
         try:
             said = input("> " if sys.stdin.isatty() else "").strip()
             said.encode("utf-8")
         except UnicodeError:
-            print("error: this line is not valid UTF-8", file=sys.stderr)
+            print(shown("error: this line is not valid UTF-8"), file=sys.stderr)
             continue
         except (EOFError, KeyboardInterrupt):
             if sys.stdin.isatty():
@@ -76,12 +75,12 @@ def _fitting_prompt(
         prompt = tokenizer.encode_chat(messages, add_generation_prompt=True)
         if len(prompt) < engine.context_length:
             if forgotten:
-                print(f"({forgotten} earlier messages no longer fit)", file=sys.stderr)
+                print(shown(f"({forgotten} earlier messages no longer fit)"), file=sys.stderr)
             return prompt
         if len(messages) - first < 3:
             print(
-                f"error: this has {len(prompt)} tokens, and the model looks at no more than "
-                f"{engine.context_length}\n  fix: say it shorter", file=sys.stderr,
+                shown(f"error: this has {len(prompt)} tokens, and the model looks at no more than "
+                f"{engine.context_length}\n  fix: say it shorter"), file=sys.stderr,
             )  # fmt: skip
             return None
         del messages[first : first + 2]
@@ -93,8 +92,8 @@ def _print_pieces(pieces, strip: bool = True) -> None:
     begun = not strip
     with contextlib.suppress(KeyboardInterrupt):
         for piece in pieces:
-            shown = piece if begun else piece.lstrip()
-            begun = begun or bool(shown)
-            sys.stdout.write(shown)
+            text = piece if begun else piece.lstrip()
+            begun = begun or bool(text)
+            sys.stdout.write(text)
             sys.stdout.flush()
     print()

@@ -6,6 +6,7 @@ import sys
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
 from groundup.errors import InputError, unknown
+from groundup.language import shown
 
 ACTIONS = ("train", "encode", "decode", "extend", "shrink")
 
@@ -13,9 +14,11 @@ ACTIONS = ("train", "encode", "decode", "extend", "shrink")
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
-            "usage: groundup tokenizer train PATH... | encode DIR | decode DIR\n"
-            "       groundup tokenizer extend MODEL ... | shrink MODEL ...\n\n"
-            "example: echo 'Hello world' | groundup tokenizer encode runs/book/tokenizer"
+            shown(
+                "usage: groundup tokenizer train PATH... | encode DIR | decode DIR\n"
+                "       groundup tokenizer extend MODEL ... | shrink MODEL ...\n\n"
+                "example: echo 'Hello world' | groundup tokenizer encode runs/book/tokenizer"
+            )
         )
         return
     action, *rest = arguments
@@ -76,14 +79,16 @@ def train(arguments: list[str]) -> None:
     }  # fmt: skip
     if tokenizer.vocab_size < vocab_size:
         watcher.console.print(
-            f"the text has no more pairs to join: {tokenizer.vocab_size} ids instead of "
-            f"{vocab_size}"
+            shown(
+                f"the text has no more pairs to join: {tokenizer.vocab_size} ids instead of "
+                f"{vocab_size}"
+            )
         )
     if parsed.json:
         print_json(figures)
     else:
-        watcher.console.print(f"{parsed.out}: {tokenizer.vocab_size} ids, "
-                              f"{measured.bytes_per_token:.2f} bytes per token")  # fmt: skip
+        watcher.console.print(shown(f"{parsed.out}: {tokenizer.vocab_size} ids, "
+                              f"{measured.bytes_per_token:.2f} bytes per token"))  # fmt: skip
 
 
 def encode(arguments: list[str]) -> None:

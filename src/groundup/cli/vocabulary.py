@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from groundup.cli.flags import typed
 from groundup.cli.main import Parser
+from groundup.language import shown
 from groundup.settings import Settings
 
 Texts = Callable[[], Iterator[str]]
@@ -136,17 +137,21 @@ def _show(figures: dict[str, Any], as_json: bool) -> None:
 
     console = Console(highlight=False)
     if words := figures.get("words"):
-        table = Table("word", "tokens before", "times", "tokens saved")
+        table = Table(shown("word"), shown("tokens before"), shown("times"), shown("tokens saved"))
         for row in words[:30]:
             cells = row["word"], len(row["pieces"]), row.get("times", ""), row.get("saved", "")
             table.add_row(*(escape(str(cell)) for cell in cells))
         console.print(table)
         if len(words) > 30:
-            console.print(f"  … and {len(words) - 30} more (see --json)")
+            console.print(shown(f"  … and {len(words) - 30} more (see --json)"))
     for name in ("vocab_size", "parameters", "bytes", "tokens", "bytes_per_token"):
         if f"{name}_before" in figures:
             before, after = (figures[f"{name}_{when}"] for when in ("before", "after"))
             form = ",.3f" if name == "bytes_per_token" else ",d"
-            console.print(f"{name.replace('_', ' '):<16} {before:>14{form}} → {after:>14{form}}")
-    console.print(f"largest difference of a logit: {figures['largest_logit_difference']:.1g}")
-    console.print(f"model: {escape(figures['out'])}", soft_wrap=True)
+            console.print(
+                f"{shown(name.replace('_', ' ')):<16} {before:>14{form}} → {after:>14{form}}"
+            )
+    console.print(
+        shown(f"largest difference of a logit: {figures['largest_logit_difference']:.1g}")
+    )
+    console.print(shown(f"model: {escape(figures['out'])}"), soft_wrap=True)

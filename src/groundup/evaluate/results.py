@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from groundup.evaluate.intervals import Interval
+from groundup.language import shown
 from groundup.page import markdown_table
 
 
@@ -97,16 +98,23 @@ def markdown(results: Iterable[Result]) -> str:
     """Each section as a table in Markdown, with its verdicts and notes."""
     parts = []
     for section, of_section in sections(results).items():
-        lines = [f"{result.subject}: {result.verdict}" for result in of_section if result.verdict]
+        lines = [
+            f"{result.subject}: {shown(result.verdict)}" for result in of_section if result.verdict
+        ]
         notes = list(dict.fromkeys(note for result in of_section for note in result.notes))
         texts = [
-            f"## {section}",
-            markdown_table(*side_by_side(of_section)).rstrip(),
+            f"## {shown(section)}",
+            _table(of_section),
             *lines,
-            *notes,
+            *map(shown, notes),
         ]
         parts.append("\n\n".join(texts))
     return "\n\n".join(parts) + "\n"
+
+
+def _table(results: Sequence[Result]) -> str:
+    header, rows = side_by_side(results)
+    return markdown_table([*map(shown, header)], rows).rstrip()
 
 
 def _cells(result: Result, names: Sequence[str]) -> list[str]:

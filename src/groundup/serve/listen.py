@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import uvicorn
 
 from groundup.errors import InputError
+from groundup.language import shown
 from groundup.serve.access import Admission
 from groundup.serve.app import create_app
 from groundup.serve.config import ServeConfig
@@ -27,11 +28,13 @@ def listen(served: Served, config: ServeConfig, trainings: Sequence[Training] = 
         app = create_app(served, config, trainings)
         host, port = listening.getsockname()[:2]
         where = f"[{host}]" if ":" in host else host
-        print(f"serving {served.name} at http://{where}:{port}/v1", file=sys.stderr, flush=True)
-        print(f"its page: http://{where}:{port}/", file=sys.stderr, flush=True)
+        print(
+            shown(f"serving {served.name} at http://{where}:{port}/v1"), file=sys.stderr, flush=True
+        )
+        print(shown(f"its page: http://{where}:{port}/"), file=sys.stderr, flush=True)
         if host not in ("127.0.0.1", "::1") and not config.api_key:
             print(
-                "warning: everybody who reaches this machine may ask: set --api-key",
+                shown("warning: everybody who reaches this machine may ask: set --api-key"),
                 file=sys.stderr,
             )
         # uvicorn ends by raising again what it was stopped with; a server that has drained is simply done.
