@@ -85,7 +85,7 @@ def in_chinese(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_messages_are_in_the_users_language():
     told = in_chinese("generate", "no-such-model", "--prompt", "Hello")
     assert told.returncode == 2
-    assert told.stderr.startswith("错误：没有这样的模型\n  位置：no-such-model\n  办法：")
+    assert told.stderr.startswith("错误: 没有这样的模型\n  位置: no-such-model\n  办法: ")
 
 
 def test_the_language_asked_for_goes_before_that_of_the_user():
@@ -103,6 +103,6 @@ def test_a_language_that_is_none_is_refused():
 
 def test_the_help_of_a_command_is_in_the_users_language():
     told = in_chinese("pretrain", "--help").stdout
-    assert "用法：groundup pretrain" in told
+    assert "用法: groundup pretrain" in told
     assert "show this help message" not in told
     assert "--train.learning_rate" in told
