@@ -44,6 +44,7 @@ def _example(kind: str) -> str:
 def _parser(kind: str) -> Parser:
     from groundup.cli.flags import add_settings, typed
     from groundup.recipe.schema import FinetuneConfig
+    from groundup.train.config import ParallelConfig
 
     parser = Parser(
         f"finetune {kind}", _example(kind), description=f"Tune a model: {KINDS[kind][0]}."
@@ -52,9 +53,9 @@ def _parser(kind: str) -> Parser:
     rows = "files of rows" if kind != "reason" else "files of questions (the sample world's)"
     parser.add_argument("--data", nargs="+", required=kind != "reason", metavar="FILE", help=rows)
     flags = {
-        "--epochs": (N_("epochs"), "times through the rows (3)"),
-        "--lora-rank": (N_("lora.rank"), "train an adapter of this rank instead of the model"),
-        "--base-bits": (N_("base_bits"), "hold the frozen model under an adapter in 8 or 4 bits"),
+        "--epochs": ("epochs", "times through the rows (3)"),
+        "--lora-rank": ("lora.rank", "train an adapter of this rank instead of the model"),
+        "--base-bits": ("base_bits", "hold the frozen model under an adapter in 8 or 4 bits"),
     }
     if kind == "prefer":
         flags["--beta"] = ("prefer.beta", "how closely the model stays to what it was")
@@ -76,6 +77,7 @@ def _parser(kind: str) -> Parser:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     for part in (kind, "lora", "train"):
         add_settings(parser, part, FinetuneConfig.model_fields[part].annotation)  # type: ignore[arg-type]
+    add_settings(parser, "parallel", ParallelConfig)
     return parser
 
 
@@ -85,7 +87,9 @@ def recipe_values(kind: str, parsed: argparse.Namespace) -> dict[str, Any]:
 
     plain = ("model", "data", "epochs", "base_bits")
     given = {name: value for name in plain if (value := getattr(parsed, name, None)) is not None}
-    return {"finetune": {"objective": kind, **given, **given_settings(parsed)}}
+    settings = given_settings(parsed)
+    parallel = settings.pop("parallel", {})
+    return {"finetune": {"objective": kind, **given, **settings}, "parallel": parallel}
 
 
 def figures(finished) -> dict[str, Any]:

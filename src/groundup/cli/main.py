@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from types import FrameType
 
 from groundup.errors import GroundupError, InputError, nearest
@@ -35,6 +37,8 @@ VERBS = {
     "lab": N_("write a language model's parts yourself, and train it on them"),
     "doctor": N_("what is wrong with this machine, or with a run, and what to do"),
 }
+# What several processes can do together, under torchrun.
+TOGETHER = ("pretrain", "finetune", "run")
 # What argparse says by itself.
 OWN_WORDS = (
     N_("usage: {0}"), N_("positional arguments"), N_("options"), N_("show this help message and exit"),
@@ -49,7 +53,11 @@ def main(arguments: list[str] | None = None) -> None:
     """The command's entry point: exits with 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    if status and (told := os.environ.get("GROUNDUP_STATUS_FILE")):  # see recipe/launch.py
+        Path(told).write_text(str(status))
+        status = 0
+    sys.exit(status)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -90,7 +98,8 @@ def run(arguments: list[str]) -> int:
         return _fail(InputError(f"unknown command {verb!r}", None, hint).told(shown), 2)
     try:
         module = importlib.import_module(f"groundup.cli.{verb}")
-        module.main(rest)
+        with _processes(verb):
+            module.main(rest)
     except GroundupError as error:
         return _fail(error.told(shown), error.exit_status)
     except KeyboardInterrupt:
@@ -99,6 +108,15 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _processes(verb: str) -> AbstractContextManager[None]:
+    """Those that torchrun has started, where it has."""
+    if verb not in TOGETHER or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return nullcontext()
+    from groundup.train.parallel import joined_processes
+
+    return joined_processes()
 
 
 def _without_language(arguments: list[str]) -> list[str]:
@@ -132,6 +150,8 @@ def overview() -> str:
 
 
 def _fail(message: str, status: int) -> int:
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        return status
     print(f"{shown('error')}: {message}", file=sys.stderr)
     return status
 

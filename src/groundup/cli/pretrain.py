@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
     from groundup.cli.flags import add_settings, given_settings, typed
     from groundup.data.windows import WindowConfig
     from groundup.model.config import ModelConfig
-    from groundup.train.config import TrainConfig
+    from groundup.train.config import ParallelConfig, TrainConfig
 
     parser = Parser(
         "pretrain",
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> None:
     add_settings(parser, "train", TrainConfig)
     add_settings(parser, "model", ModelConfig)
     add_settings(parser, "windows", WindowConfig)
+    add_settings(parser, "parallel", ParallelConfig)
     parsed = parser.parse(arguments)
     run(parsed, recipe_values(parsed, given_settings(parsed)))
 
@@ -50,6 +51,7 @@ def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
     tokenizer = {
         "path": parsed.tokenizer, "vocab_size": parsed.vocab_size, "kind": parsed.tokenizer_kind,
     }  # fmt: skip
+    parallel = settings.pop("parallel", {})
     pretrain = {
         "preset": parsed.preset, "prompt": parsed.prompt, "begin_from": parsed.begin_from, **settings,
     }  # fmt: skip
@@ -57,7 +59,10 @@ def recipe_values(parsed, settings: dict[str, Any]) -> dict[str, Any]:
     def given(table: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in table.items() if value is not None}
 
-    return {"data": given(data), "tokenizer": given(tokenizer), "pretrain": given(pretrain)}
+    return {
+        "data": given(data), "tokenizer": given(tokenizer), "pretrain": given(pretrain),
+        "parallel": parallel,
+    }  # fmt: skip
 
 
 def run(parsed, values: dict[str, Any]) -> None:

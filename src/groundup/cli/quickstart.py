@@ -142,7 +142,7 @@ def print_exam(console, exam, examples) -> None:
         guess = max(of_task[task] for of_task in exam.chance.values())
         names = {"find": N_("find a fact (level 1)"), "last": N_("last of several changes (level 2)"),
                  "join": N_("join two facts (level 3)")}  # fmt: skip
-        table.add_row(shown(names.get(task, task)), *shares, f"{guess:.0%}")
+        table.add_row(shown(names.get(str(task), str(task))), *shares, f"{guess:.0%}")
     console.print(table)
     for reply in examples:
         right = escape(reply.question.answer)

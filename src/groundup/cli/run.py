@@ -85,8 +85,10 @@ def run_one(parsed: Namespace) -> None:
 
     from groundup.cli.console import ConsoleWatcher
     from groundup.cli.streams import print_json
+    from groundup.recipe.launch import launch
     from groundup.recipe.run import run_recipe
 
+    launch(recipe.parallel.processes)
     with ConsoleWatcher() as watcher:
         finished = run_recipe(recipe, out, watcher)
     watcher.made(finished)

@@ -14,12 +14,15 @@ def run_flags(values: dict[str, Any], out: Path, resume: bool) -> "Finished":
     """Carry out the recipe that `values` stand for. A folder that holds a run is only gone on with."""
     from groundup.cli.console import ConsoleWatcher
     from groundup.recipe.directory import RunDirectory
+    from groundup.recipe.launch import launch
     from groundup.recipe.run import run_recipe
     from groundup.recipe.schema import parse_recipe
+    from groundup.train.parallel import first_says, is_started_again
 
     recipe, run = parse_recipe(values), RunDirectory(out)
-    begun = _holds_work(run)
-    if begun and not resume:
+    launch(recipe.parallel.processes)
+    begun = first_says(lambda: _holds_work(run))
+    if begun and not (resume or is_started_again()):
         raise InputError(
             "this folder holds a run already", str(out), "add --resume, or choose another --out"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from groundup.data.mixing import MixedWindows, shares
+from groundup.data.mixing import Drawn, MixedWindows, shares
 from groundup.data.shards import Tokens, read_shards_index
 from groundup.data.windows import Windows, evaluation_windows
 from groundup.errors import InputError
@@ -28,6 +28,7 @@ from groundup.train.checkpoint import checkpoints, identity_of, saved_identity
 from groundup.train.loop import Objective, Run
 from groundup.train.memory import memory_problem
 from groundup.train.objectives import next_token, weighted_answers
+from groundup.train.parallel import Parallel, gathered, is_first
 from groundup.train.session import Session, run_session
 from groundup.weights.directory import find, load_model, read_config, save, weights_checksum
 
@@ -67,6 +68,7 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
         lambda watcher: pretrain(recipe, run, watcher),
         run.pretrain / "summary.json",
         fits,
+        shared=True,
     )
 
 
@@ -77,12 +79,13 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     Goes on from the newest checkpoint, to the same bits as without the break. Raises `StoppedError`
     on Ctrl-C or SIGTERM, when the state has been saved.
     """
-    config, out = recipe.pretrain, run.pretrain
+    config, out, parallel = recipe.pretrain, run.pretrain, Parallel(recipe.parallel)
+    train = parallel.divide(config.train)
     tokenizer = Tokenizer.load(run.tokenizer)
     windows = training_windows(recipe, run, tokenizer)
     validation = validation_tokens(run, tokenizer)
     _check_prompt(config.prompt, tokenizer, windows.context_length)
-    if problem := memory_problem(model_config(recipe, tokenizer.vocab_size), config.train):
+    if problem := memory_problem(model_config(recipe, tokenizer.vocab_size), train):
         raise InputError(problem, "pretrain", "`groundup plan` says what a run takes")
     torch.manual_seed(config.train.seed)
     model = _model(recipe, tokenizer)
@@ -93,13 +96,16 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
         return validation_figures(score) | {"sample": _sample(model, tokenizer, config.prompt)}
 
     session = Session(
-        out, identity(recipe, run), config.train,
-        lambda n: windows.batch(n, config.train.micro_batch), _objective(config, tokenizer), evaluate,
-        (watcher.stepped,), improves="val_loss", evaluated=watcher.evaluated,
+        out, identity(recipe, run), train,
+        lambda n: windows.batch(n, train.micro_batch), _objective(config, tokenizer), evaluate,
+        (watcher.stepped,), improves="val_loss", evaluated=watcher.evaluated, parallel=recipe.parallel,
     )  # fmt: skip
     training, figures = run_session(model, session)
-    save(model, tokenizer, out / "model")
-    _write_summary(training, figures, windows, out)
+    model = gathered(model)
+    if is_first():
+        save(model, tokenizer, out / "model")
+        drawn = training.state.step * config.train.grad_accumulation * config.train.micro_batch
+        _write_summary(training, figures, windows.drawn(drawn), out)
 
 
 def read_summary(out: Path) -> Summary:
@@ -176,9 +182,8 @@ def identity(recipe: Recipe, run: RunDirectory) -> str:
     return identity_of(decisive(recipe, run))
 
 
-def _write_summary(run: Run, figures: dict[str, Any], windows: MixedWindows, out: Path) -> None:
-    config, state = run.config, run.state
-    batches = state.step * config.grad_accumulation
+def _write_summary(run: Run, figures: dict[str, Any], drawn: dict[str, Drawn], out: Path) -> None:
+    state = run.state
     summary = Summary(
         steps=state.step,
         tokens=state.tokens,
@@ -187,7 +192,7 @@ def _write_summary(run: Run, figures: dict[str, Any], windows: MixedWindows, out
         val_loss=figures.get("val_loss"),
         val_bits_per_byte=figures.get("val_bits_per_byte"),
         model_checksum=weights_checksum(out / "model"),
-        drawn={n: asdict(d) for n, d in windows.drawn(batches * config.micro_batch).items()},
+        drawn={name: asdict(each) for name, each in drawn.items()},
     )
     with atomic_file(out / "summary.json") as file:
         json.dump(asdict(summary), file, indent=2)

@@ -6,7 +6,7 @@ all that depends on it.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import filelock
@@ -21,8 +21,9 @@ from groundup.recipe.finetune import stage as finetune
 from groundup.recipe.finished import Finished
 from groundup.recipe.report import write_report
 from groundup.recipe.schema import Recipe, write_recipe
-from groundup.recipe.stages import Ledger, Stage, carry_out
+from groundup.recipe.stages import Ledger, Stage, carry_out_together
 from groundup.recipe.watch import Watcher
+from groundup.train.parallel import Parallel, is_first, refuse_differences
 
 
 def stages(recipe: Recipe, run: RunDirectory) -> list[Stage]:
@@ -45,11 +46,13 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
     state saved, and `GroundupError` where another process is at work in `out`.
     """
     run = RunDirectory(out)
-    with alone_in(out):
+    refuse_differences(recipe.model_dump_json())
+    Parallel(recipe.parallel)  # a layout that is none is told before anything is done
+    with alone_in(out) if is_first() else nullcontext():
         ledger = Ledger(run.ledger)
         for number, stage in enumerate(stages(recipe, run)):
-            carry_out(stage, ledger, watcher, rebuild)
-            if number == 0:
+            carry_out_together(stage, ledger, watcher, rebuild)
+            if number == 0 and is_first():
                 write_recipe(recipe, run.recipe)
         pretrained = pretrain.read_summary(run.pretrain) if recipe.pretrains else None
         tuned = finetune.read_summary(run) if recipe.finetune.objective else None
@@ -57,7 +60,8 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
         results = [*map(result_from_json, tuned.results if tuned else []), *results]
         model = last_model(recipe, run)
         finished = Finished(run, model, ledger.records, pretrained, tuned, figures, results)
-        write_report(recipe, finished)
+        if is_first():
+            write_report(recipe, finished)
     return finished
 
 

@@ -23,7 +23,7 @@ from groundup.files import atomic_file
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.settings import FieldsOf, Settings, called
-from groundup.train.config import TrainConfig
+from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.tune.config import (
     AdapterConfig,
     ClassifyConfig,
@@ -214,6 +214,7 @@ class Recipe(Settings):
     pretrain: PretrainConfig = PretrainConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    parallel: ParallelConfig = ParallelConfig()
     report: ReportConfig = ReportConfig()
 
     @property

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,7 @@ import psutil
 from groundup.errors import CorruptFileError, GroundupError, InputError
 from groundup.files import atomic_file
 from groundup.recipe.watch import Watcher
+from groundup.train.parallel import first_says, is_first, process_count
 
 State = Literal["done", "changed", "todo"]
 
@@ -39,6 +40,8 @@ class Stage:
     result: Path
     fits: Callable[[], bool] | None = None
     """For a stage that can go on where it stopped: whether what lies there belongs to these inputs."""
+    shared: bool = False
+    """Whether the processes of a training do it together; the first one does the others alone."""
 
     @cached_property
     def key(self) -> str:
@@ -126,6 +129,38 @@ def carry_out(stage: Stage, ledger: Ledger, watcher: Watcher, rebuild: bool) -> 
         record.memory_bytes = max(record.memory_bytes, memory.peak)
         with contextlib.nullcontext() if record.finished else contextlib.suppress(GroundupError):
             ledger.put(stage.name, record)  # a disk that is full has been told of already
+
+
+def carry_out_together(stage: Stage, ledger: Ledger, watcher: Watcher, rebuild: bool) -> None:
+    """`carry_out` in each of several processes: the first one does it, and calls the others for what is to
+    be done together."""
+    if process_count() == 1 or not stage.shared:
+        first_says(lambda: carry_out(stage, ledger, watcher, rebuild))
+        return
+    if not is_first():
+        if first_says(lambda: None):
+            stage.build(Watcher())
+        return
+    called = False
+
+    def build(watcher: Watcher) -> None:
+        nonlocal called
+        called = first_says(lambda: True)
+        stage.build(watcher)
+
+    try:
+        carry_out(replace(stage, build=build), ledger, watcher, rebuild)
+    except GroundupError as error:
+        if not called:
+            refusal = error
+            first_says(lambda: _raise(refusal))
+        raise
+    if not called:
+        first_says(lambda: False)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class PeakMemory:

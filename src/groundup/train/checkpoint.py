@@ -17,11 +17,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory
 from groundup.model.gpt import GPT
+from groundup.train.parallel import is_first
+from groundup.train.parts import part_like, whole
 
 FILES = ("model.safetensors", "optimizer.pt")
 STATE_KEYS = {"step", "tokens", "seconds", "identity", "checksums"}
@@ -51,16 +53,19 @@ def save_checkpoint(
     identity: str,
     keep: int,
 ) -> Path:
-    """Write the checkpoint of this step under `directory`; only the newest `keep` stay."""
+    """Write the checkpoint of this step under `directory`; only the newest `keep` stay. What is spread over
+    processes is brought together, and the first one writes: any number of them can go on from it."""
     path = directory / f"step-{state.step:08d}"
+    weights = trained_weights(model)
+    kept = {
+        "optimizers": [_whole_state(optimizer) for optimizer in optimizers],
+        "random_state": torch.get_rng_state(),
+        "gpu_random_states": torch.cuda.get_rng_state_all(),
+    }
+    if not is_first():
+        return path
     with atomic_directory(path) as folder:
-        weights = {name: p.detach().contiguous() for name, p in _trained(model).items()}
         save_file(weights, folder / FILES[0])
-        kept = {
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            "random_state": torch.get_rng_state(),
-            "gpu_random_states": torch.cuda.get_rng_state_all(),
-        }
         with (folder / FILES[1]).open("wb") as file:
             torch.save(kept, file)
         described = asdict(state) | {
@@ -92,7 +97,7 @@ def load_checkpoint(
     _put_weights(path, model)
     kept = torch.load(path / FILES[1], weights_only=True)
     for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
-        optimizer.load_state_dict(state)
+        optimizer.load_state_dict(_own_state(optimizer, state))
     torch.set_rng_state(kept["random_state"])
     torch.cuda.set_rng_state_all(kept["gpu_random_states"])
     return TrainState(described["step"], described["tokens"], described["seconds"])
@@ -115,9 +120,46 @@ def _put_weights(path: Path, model: GPT) -> None:
             "this checkpoint holds other parameters than are trained now", str(path),
             "freeze, or put adapters on, what was frozen or had adapters then",
         )  # fmt: skip
-    with torch.no_grad():
-        for name, tensor in saved.items():
-            parameters[name].copy_(tensor)
+    put_weights(model, saved)
+
+
+@torch.no_grad()
+def put_weights(model: GPT, weights: Mapping[str, Tensor]) -> None:
+    """Give parameters of a model, by their names, the numbers of whole tensors."""
+    parameters = dict(model.named_parameters())
+    for name, tensor in weights.items():
+        parameter = parameters[name]
+        parameter.copy_(part_like(tensor.to(parameter.device), parameter))
+
+
+def trained_weights(model: GPT) -> dict[str, Tensor]:
+    """The weights that are learned, whole, by their names: all processes have to ask together."""
+    return {name: whole(p.detach()).contiguous() for name, p in _trained(model).items()}
+
+
+def _whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    described = optimizer.state_dict()
+    states = {
+        number: {k: whole(v) if isinstance(v, Tensor) else v for k, v in state.items()}
+        for number, state in described["state"].items()
+    }
+    return described | {"state": states}
+
+
+def _own_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Of a whole optimiser's state, this process's part."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for parameter, of_parameter in zip(parameters, _in_order(state), strict=True):
+        for name, value in of_parameter.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                of_parameter[name] = part_like(value.to(parameter.device), parameter)
+    return state
+
+
+def _in_order(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an optimiser keeps of each parameter, in the order of its groups."""
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    return [state["state"].get(number, {}) for number in numbers]
 
 
 def _trained(model: GPT) -> dict[str, nn.Parameter]:

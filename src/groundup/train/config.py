@@ -83,3 +83,28 @@ class TrainConfig(Settings):
                 "an inverse-sqrt schedule falls from where the warmup ends: set warmup"
             )
         return self
+
+
+class ParallelConfig(Settings):
+    """How one training is spread over processes, each with a GPU or some cores of its own. It decides how
+    fast a model is trained, and not which: a run may go on with another layout than it began with."""
+
+    processes: PositiveInt = 1
+    """How many processes `groundup` starts on this machine; under torchrun, which starts them itself, leave
+    it at 1."""
+    data: PositiveInt | None = None
+    """So many groups, each with the whole model and a part of the batch (DistributedDataParallel, Li et al.
+    2020). Default: as many as the processes allow."""
+    shard: PositiveInt = 1
+    """So many processes share the weights, the gradients and the optimiser's state, and bring a block
+    together when it is at work (fully sharded, Zhao et al. 2023)."""
+    tensor: PositiveInt = 1
+    """So many processes share every matrix: some heads each, some columns of the feed-forward each
+    (Shoeybi et al. 2019). They talk twice in each block, so they belong on one machine."""
+    checkpointing: Literal["none", "selective", "full"] = "none"
+    """What is kept of the forward pass for the backward one: everything; the products of matrices; or
+    nothing but what enters each block, which is then computed once more (Chen et al. 2016)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: matrices are multiplied in half precision; weights and optimiser stay in single."""
+    compile: bool = False
+    """Let torch.compile make one kernel of many in each block: slow to begin, faster on GPUs."""

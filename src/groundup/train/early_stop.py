@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
 from groundup.files import atomic_path
+from groundup.train.checkpoint import put_weights, trained_weights
 from groundup.train.loop import Run
 from groundup.train.metrics import MetricsFile, read_metrics
+from groundup.train.parallel import is_first
 
 # Of all other figures, the lower one is better.
 HIGHER_IS_BETTER = {"exact_answers", "reward_accuracy", "val_accuracy"}
@@ -37,25 +38,24 @@ class EarlyStop:
         evaluations was."""
         if self.figure is None:
             return
+        since_best = self._since_best() if is_first() else 0
+        if run.parallel.any_of(is_first() and since_best == 0):
+            weights = trained_weights(run.model)
+            if is_first():
+                with atomic_path(self.best_weights) as path:
+                    save_file(weights, path)
+        run.stopped = run.parallel.any_of(since_best >= self.patience)
+
+    def _since_best(self) -> int:
+        """How many evaluations ago the best one was."""
+        assert self.figure
         rows = [each for each in read_metrics(self.metrics.path) if self.figure in each]
         values = np.array([each[self.figure] for each in rows], np.float64)
         costs = -values if self.figure in HIGHER_IS_BETTER else values
-        since_best = len(costs) - 1 - int(np.nan_to_num(costs, nan=np.inf).argmin())
-        if since_best == 0:
-            weights = {
-                n: p.detach().contiguous()
-                for n, p in run.model.named_parameters()
-                if p.requires_grad
-            }
-            with atomic_path(self.best_weights) as path:
-                save_file(weights, path)
-        run.stopped = since_best >= self.patience
+        return len(costs) - 1 - int(np.nan_to_num(costs, nan=np.inf).argmin())
 
     def take_best(self, run: Run) -> None:
         """Give the model its best weights, at the end."""
         if self.figure is None or not self.best_weights.is_file():
             return
-        parameters = dict(run.model.named_parameters())
-        with torch.no_grad():
-            for name, tensor in load_file(self.best_weights).items():
-                parameters[name].copy_(tensor)
+        put_weights(run.model, load_file(self.best_weights))

@@ -24,6 +24,7 @@ from groundup.train.config import TrainConfig
 from groundup.train.machine import denormals_as_zero, keep_freed_memory
 from groundup.train.objectives import Objective
 from groundup.train.optimizers import build_optimizers, clip_gradients, set_rate
+from groundup.train.parallel import Parallel
 from groundup.train.schedules import rate
 
 # batches(n): the n-th micro-batch of the run, a pure function of n. That is what makes resume exact.
@@ -38,6 +39,7 @@ class Run:
     model: GPT
     config: TrainConfig
     optimizers: list[torch.optim.Optimizer]
+    parallel: Parallel = field(default_factory=Parallel)
     state: TrainState = field(default_factory=TrainState)
     loss: float = math.nan
     gradient_norm: float = math.nan
@@ -70,12 +72,16 @@ class Run:
 Hook = Callable[[Run], None]
 
 
-def start_run(model: GPT, config: TrainConfig) -> Run:
-    """The model on its device with fresh optimisers. Seeds the dropout with `config.seed`."""
+def start_run(model: GPT, config: TrainConfig, parallel: Parallel | None = None) -> Run:
+    """The model on its device, and over the processes of `parallel`, with fresh optimisers. Seeds the
+    dropout with `config.seed`; replicas, which read different text, also drop different numbers."""
+    parallel = parallel or Parallel()
     keep_freed_memory()
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed + parallel.replica)
     model.to(pick_device(config.device)).train()
-    return Run(model, config, build_optimizers(model, config))
+    parallel.spread(model)
+    own = parallel.own(config)
+    return Run(model, own, build_optimizers(model, own), parallel)
 
 
 @denormals_as_zero()
@@ -85,10 +91,12 @@ def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook
     Raises `TrainingError` when a loss or a gradient is no longer a number; the weights are then
     those before the bad step.
     """
+    batches, objective = run.parallel.take_part(batches, objective, run.config.grad_accumulation)
     while not run.finished:
-        began = time.perf_counter()
+        began, tokens = time.perf_counter(), run.state.tokens
         train_step(run, batches, objective)
         run.state.seconds += time.perf_counter() - began
+        run.parallel.agree(run, run.state.tokens - tokens)
         for hook in hooks:
             hook(run)
 

@@ -11,6 +11,7 @@ import torch
 
 from groundup.files import atomic_file, disk_errors
 from groundup.model.linear import linear
+from groundup.train.parallel import is_first
 
 # What a row says of its place in the training, beside its figures.
 PLACE = {"step", "tokens", "seconds", "time"}
@@ -23,6 +24,8 @@ class MetricsFile:
     def __init__(self, path: Path, step: int):
         self.path = path
         rows = [row for row in read_metrics(path) if row["step"] <= step]
+        if not is_first():
+            return
         with atomic_file(path) as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
@@ -31,6 +34,8 @@ class MetricsFile:
         return any(row["step"] == step and "loss" not in row for row in read_metrics(self.path))
 
     def write(self, **row: Any) -> None:
+        if not is_first():
+            return
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

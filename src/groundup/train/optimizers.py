@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_parameters
 from groundup.train.config import TrainConfig
+from groundup.train.parts import part_like, whole
 
 
 def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -37,7 +38,7 @@ def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimi
         {"params": by_adamw, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = [group | {"params": alike} for group in groups for alike in _alike(group["params"])]
     optimizers: list[torch.optim.Optimizer] = []
     if matrices and config.optimizer == "muon":
         muon = Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay)
@@ -87,7 +88,24 @@ def adamw_step_by_step(
 def clip_gradients(parameters: Iterable[nn.Parameter], longest: float) -> float:
     """Scale the gradients down, in place, to the norm `longest` of all together, if they are longer;
     returns the norm that they had."""
-    return torch.nn.utils.clip_grad_norm_(parameters, longest, foreach=True).item()
+    gradients = _alike(p.grad for p in parameters if p.grad is not None)
+    parts = [whole(torch.nn.utils.get_total_norm(each, foreach=True)) for each in gradients]
+    norm = torch.stack(parts).norm().item()
+    if norm > longest:
+        for gradient in (g for each in gradients for g in each):
+            gradient.mul_(longest / norm)
+    return norm
+
+
+def _alike(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Tensors by how they are spread over processes (DTensors have a mesh and placements): those of one
+    kind can be computed with together."""
+    kinds: dict[Any, list[Tensor]] = defaultdict(list)
+    for tensor in tensors:
+        kinds[getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None)].append(
+            tensor
+        )
+    return list(kinds.values())
 
 
 # lab: clip_gradients
@@ -138,12 +156,14 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                updates = orthogonalize(torch.stack([self._momentum(p, group) for p in parameters]))
+                # A direction is one of the whole matrix, so every process needs all of it.
+                looked_ahead = [whole(self._momentum(p, group)) for p in parameters]
+                updates = orthogonalize(torch.stack(looked_ahead))
                 # A tall matrix needs the longer step to change its output as much.
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
                 for parameter, update in zip(parameters, updates, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update, alpha=-group["lr"] * scale)
+                    parameter.add_(part_like(update, parameter), alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: nn.Parameter, group: dict[str, Any]) -> Tensor:
         """Nesterov's look ahead: the running mean of the gradients, moved once more."""

@@ -16,11 +16,12 @@ from typing import Any
 from groundup.errors import StoppedError, TrainingError
 from groundup.model.gpt import GPT
 from groundup.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from groundup.train.config import TrainConfig
+from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.early_stop import EarlyStop
 from groundup.train.loop import Batches, Hook, Run, start_run, train
 from groundup.train.metrics import MetricsFile
 from groundup.train.objectives import Objective
+from groundup.train.parallel import Parallel, is_first
 
 LOG_EVERY = 10
 SECONDS_BETWEEN_CHECKPOINTS = 30
@@ -48,6 +49,8 @@ class Session:
     """The figure of `evaluate` by which the training is ended early."""
     evaluated: Callable[[dict[str, Any]], None] = lambda row: None
     """Told of each evaluation."""
+    parallel: ParallelConfig = ParallelConfig()
+    """How the training is spread over processes."""
 
 
 def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
@@ -74,7 +77,8 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
         if every and run.state.step % every == 0 and not run.finished:
             early_stop(run, evaluate(False))
 
-    if run.state.step and not metrics.has_evaluation(run.state.step):
+    begun = is_first() and run.state.step > 0
+    if run.parallel.any_of(begun and not metrics.has_evaluation(run.state.step)):
         evaluate_now(run)  # it was broken off between saving and evaluating
     with _stop_on_signal() as stop:
         # Saved before it is evaluated: whatever happens there, the training is not lost.
@@ -94,7 +98,7 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
 def _begin(model: GPT, session: Session) -> Run:
     """A new run, or the one in the directory at its newest checkpoint."""
     saved = checkpoints(session.out / "checkpoints")
-    run = start_run(model, session.config)
+    run = start_run(model, session.config, Parallel(session.parallel))
     if saved:
         run.checkpoint = saved[-1]
         run.state = load_checkpoint(run.checkpoint, model, run.optimizers, session.identity)
@@ -119,8 +123,9 @@ class _Saver:
         self.last, self.took = time.monotonic(), 0.0
 
     def __call__(self, run: Run) -> None:
-        stopping = bool(self.stop) and not run.finished
-        if stopping or run.finished or self._is_due(run):
+        stopping = run.parallel.any_of(bool(self.stop)) and not run.finished
+        due = run.parallel.any_of(is_first() and self._is_due(run))
+        if stopping or run.finished or due:
             self._save(run)
         if stopping:
             raise StoppedError(

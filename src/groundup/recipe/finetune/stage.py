@@ -15,6 +15,7 @@ import torch
 
 from groundup.errors import InputError
 from groundup.evaluate.forgetting import Change, forgotten
+from groundup.evaluate.results import Measured
 from groundup.evaluate.sections import forgetting_result
 from groundup.files import atomic_file
 from groundup.model.gpt import GPT
@@ -34,9 +35,10 @@ from groundup.recipe.watch import Watcher
 from groundup.sources.fingerprint import fingerprint
 from groundup.tokenizer.templates import read_template
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.checkpoint import checkpoints, identity_of, saved_identity
+from groundup.train.checkpoint import TrainState, checkpoints, identity_of, saved_identity
 from groundup.train.config import TrainConfig
 from groundup.train.loop import Run
+from groundup.train.parallel import Parallel, is_first
 from groundup.train.session import Session, run_session
 from groundup.weights.adapters import save_adapter
 from groundup.weights.directory import find, load, load_tokenizer, read_config, weights_checksum
@@ -92,14 +94,16 @@ def stage(recipe: Recipe, run: RunDirectory) -> Stage:
         lambda watcher: finetune(recipe, run, watcher),
         run.finetune / "summary.json",
         fits,
+        shared=True,
     )
 
 
 def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     """Tune the model; checkpoints, `metrics.jsonl`, `adapter/`, `model/` and `summary.json` go to the
     finetune folder of `run`. Goes on from the newest checkpoint, as pretraining does."""
-    config, out, source = recipe.finetune, run.finetune, base(recipe, run)
-    tuning = prepare(recipe, run)
+    out, source, identity = run.finetune, base(recipe, run), _identity(recipe, run)
+    recipe = _divided(recipe)
+    config, tuning = recipe.finetune, prepare(recipe, run)
     for note in tuning.notes:
         watcher.warned(note)
     before = general_panel(tuning.model, tuning.general)
@@ -109,22 +113,41 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
             watcher.warned(said)
 
     session = Session(
-        out, _identity(recipe, run), settings_of(config, tuning),
+        out, identity, settings_of(config, tuning),
         tuning.batches, tuning.objective, tuning.evaluate, (watcher.stepped, warn),
-        tuning.improves, watcher.evaluated,
+        tuning.improves, watcher.evaluated, recipe.parallel,
     )  # fmt: skip
     training, _ = run_session(tuning.model, session)
     tuning.model.eval()
     found = tuning.finish()
     changes = forgotten(before, general_panel(tuning.model, tuning.general))
-    sizes = count_parameters(tuning.model)
+    if is_first():
+        _write(recipe, run, tuning, source, training.state, found, changes)
+
+
+def _divided(recipe: Recipe) -> Recipe:
+    """The recipe whose micro-batches all replicas can share."""
+    if recipe.parallel.shard > 1 or recipe.parallel.tensor > 1:
+        raise InputError(
+            "a tuning is spread over replicas only", "parallel", "use --parallel.data instead"
+        )
+    config = recipe.finetune
+    train = Parallel(recipe.parallel).divide(config.train)
+    return recipe.model_copy(update={"finetune": config.model_copy(update={"train": train})})
+
+
+def _write(
+    recipe: Recipe, run: RunDirectory, tuning: Tuning, source: Path, state: TrainState,
+    found: Measured, changes: Sequence[Change],
+) -> None:  # fmt: skip
+    """Write what was tuned, and what it has come to."""
+    config, out, sizes = recipe.finetune, run.finetune, count_parameters(tuning.model)
     # An adapter's files hold no head of labels, and no tokens that its base does not have.
     same_tokens = read_config(source).vocab_size == tuning.model.config.vocab_size
     if config.lora.rank and config.kind != "classify" and same_tokens:
         save_adapter(tuning.model, out / "adapter", source.resolve())
     tuning.save(out / "model")
     results = [*found.results, *([forgetting_result(run.path.name, changes)] if changes else [])]
-    state = training.state
     summary = TuneSummary(
         config.kind, state.step, state.tokens, state.seconds, sizes.all, sizes.trainable,
         weights_checksum(out / "model"), found.figures | {"forgetting": _figures(changes)},

@@ -1,0 +1,305 @@
+"""One training on several processes, by PyTorch's own engine: torch.distributed, and torchrun to start it.
+
+The processes form a mesh of data x shard x tensor (`ParallelConfig`). Neither the model nor the objective
+nor the loop knows of it: `spread` puts the untouched model over the mesh, in place, and `objective` and
+`batches` are this process's share of the training's. Every process draws its own micro-batches of the one
+order that a single process would go through, so the losses do not depend on how many there are.
+"""
+
+import contextlib
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from groundup.errors import InputError
+from groundup.model.experts import MixtureOfExperts
+from groundup.model.gpt import GPT
+from groundup.train.config import ParallelConfig, TrainConfig
+from groundup.train.objectives import Objective
+from groundup.train.parts import whole
+from groundup.train.recompute import lighten
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from groundup.train.loop import Batches, Run
+
+# A process that hears nothing of another for so long gives up, and torchrun starts all of them again.
+TIMEOUT = timedelta(minutes=10)
+
+
+@contextlib.contextmanager
+def joined_processes() -> Iterator[None]:
+    """Be one of the processes that torchrun has started, for the time of the block; alone, nothing is
+    done. GPUs talk by NCCL, where there are any, processors by Gloo."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT
+    )
+    try:
+        with contextlib.nullcontext() if is_first() else _silence():
+            yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Only the first process speaks."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
+
+
+def is_started_again() -> bool:
+    """Whether torchrun has started this process anew, as one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def process_count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks for all."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def first_says(answer: Callable[[], Any]) -> Any:
+    """What `answer` gives in the first process, in all of them: for work that one does and all wait for,
+    however long it takes. What it raises there, all raise."""
+    if process_count() == 1:
+        return answer()
+    told: list[Any] = [None]
+    if is_first():
+        try:
+            told = [answer()]
+        except Exception as error:
+            told = [error]
+    dist.broadcast_object_list(told, group=_patient_group())
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return told[0]
+
+
+def refuse_differences(settings: str) -> None:
+    """Raises `InputError` in all processes where one of them has other settings, or another groundup or
+    torch."""
+    if process_count() == 1:
+        return
+    own = hashlib.blake2b(f"{settings} {_code()} {torch.__version__}".encode()).hexdigest()
+    found: list[Any] = [None] * process_count()
+    dist.all_gather_object(found, own)
+    if different := [rank for rank, hashed in enumerate(found) if hashed != found[0]]:
+        raise InputError(
+            f"the processes {', '.join(map(str, different))} have other settings or another version of "
+            "groundup than the first one", "parallel", "start all of them with the same command and code",
+        )  # fmt: skip
+
+
+def _code() -> str:
+    """A hash of groundup's own source."""
+    hashed = hashlib.blake2b()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        hashed.update(path.read_bytes())
+    return hashed.hexdigest()
+
+
+@cache
+def _patient_group() -> Any:
+    return dist.new_group(backend="gloo", timeout=timedelta(days=30))
+
+
+def gathered(model: GPT) -> GPT:
+    """A model that is spread over processes, as a plain one again; all have to ask together."""
+    if process_count() == 1:
+        return model
+    plain = GPT(model.config)
+    with torch.no_grad():
+        for own, spread in zip(plain.parameters(), model.parameters(), strict=True):
+            own.copy_(whole(spread))
+    return plain
+
+
+class Layout(NamedTuple):
+    """The sides of the mesh."""
+
+    data: int
+    shard: int
+    tensor: int
+
+    @property
+    def shards(self) -> bool:
+        """Whether the weights are sharded: also over a shard of one, where matrices are shared as well, of
+        which DistributedDataParallel knows nothing."""
+        return self.shard > 1 or (self.tensor > 1 and self.data > 1)
+
+
+def lay_out(config: ParallelConfig, processes: int) -> Layout:
+    """The layout of `config` for so many processes. Raises `InputError` where they are not as many."""
+    inner = config.shard * config.tensor
+    data = config.data or max(1, processes // inner)
+    needed = data * inner
+    if needed != processes:
+        there = f"there {'is' if processes == 1 else 'are'} {processes}"
+        raise InputError(
+            f"a layout of data {data} x shard {config.shard} x tensor {config.tensor} needs {needed} "
+            f"processes, and {there}", "parallel",
+            f"start so many: --parallel.processes {needed}, or torchrun --nproc-per-node {needed}; or "
+            "change the layout",
+        )  # fmt: skip
+    return Layout(data, config.shard, config.tensor)
+
+
+class Parallel:
+    """What this process is among those of a training, and its share of it."""
+
+    def __init__(self, config: ParallelConfig | None = None):
+        self.config = config or ParallelConfig()
+        self.layout = lay_out(self.config, process_count())
+        self.replicas = self.layout.data * self.layout.shard
+        """So many processes, or groups of them that share every matrix, read different text."""
+        rank = dist.get_rank() if dist.is_initialized() else 0
+        self.replica = rank // self.layout.tensor
+        self.mesh: DeviceMesh | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        return process_count() == 1
+
+    def divide(self, train: TrainConfig) -> TrainConfig:
+        """The same step in micro-batches of which every replica gets as many as the others.
+
+        Raises `InputError` where the windows of a step cannot be divided so."""
+        pieces = self.replicas // math.gcd(self.replicas, train.grad_accumulation)
+        if train.micro_batch % pieces:
+            step = pieces * max(1, round(train.micro_batch / pieces))
+            raise InputError(
+                f"the {train.micro_batch} windows of a micro-batch cannot be divided by {pieces}, for "
+                f"{self.replicas} processes that read different text", "train.micro_batch",
+                f"use {step}, or a --train.grad_accumulation that {self.replicas} divides",
+            )  # fmt: skip
+        return train.model_copy(
+            update={
+                "micro_batch": train.micro_batch // pieces,
+                "grad_accumulation": train.grad_accumulation * pieces,
+            }
+        )
+
+    def own(self, train: TrainConfig) -> TrainConfig:
+        """The settings of this process's part of each step, once it is divided."""
+        share = train.grad_accumulation // self.replicas
+        return train.model_copy(update={"grad_accumulation": share})
+
+    def take_part(
+        self, batches: "Batches", objective: Objective, share: int
+    ) -> tuple["Batches", Objective]:
+        """This process's `share` of the micro-batches of each divided step, and `objective` whose gradients
+        are, after the last of them, the means over all replicas."""
+        if self.config.dtype == "bfloat16":
+            objective = _in_bfloat16(objective)
+        if self.replicas == 1:
+            return batches, objective
+
+        def own(n: int) -> Any:
+            step, place = divmod(n, share)
+            return batches((step * share + place) * self.replicas + self.replica)
+
+        return own, _Synchronised(objective, share, self)
+
+    def spread(self, model: GPT) -> None:
+        """Put a model, which is on its device, over the processes, in place."""
+        if self.config.checkpointing != "none" or self.config.compile:
+            lighten(model, self.config)
+        if not self.is_alone:
+            from groundup.train.mesh import (
+                spread,  # a second's worth of imports that one process needs not
+            )
+
+            self.mesh = spread(model, self.layout)
+
+    def agree(self, run: "Run", tokens: int) -> None:
+        """Let every process have the same figures of a step that is over, for it took its part of `tokens`:
+        the means of the loss and of the objective's figures, the tokens of all, the first one's seconds."""
+        if self.is_alone:
+            return
+        state, figures = run.state, run.figures
+        seconds = state.seconds if is_first() else 0.0
+        own = [tokens / self.layout.tensor, seconds, run.loss, *figures.values()]
+        sums = torch.tensor(own, dtype=torch.float64)
+        dist.all_reduce(sums)
+        all_tokens, state.seconds, *means = sums.tolist()
+        state.tokens += round(all_tokens) - tokens
+        run.loss, *means = (value / process_count() for value in means)
+        run.figures = dict(zip(figures, means, strict=True))
+
+    def any_of(self, flag: bool) -> bool:
+        """Whether a flag is set in any of the processes: a decision that all take together."""
+        if self.is_alone:
+            return flag
+        told = torch.tensor(int(flag))
+        dist.all_reduce(told, op=dist.ReduceOp.MAX)
+        return bool(told)
+
+
+class _Synchronised:
+    """An objective under DistributedDataParallel, or of a sharded model: gradients are added up in each
+    process, and brought together once in a step."""
+
+    def __init__(self, objective: Objective, share: int, parallel: Parallel):
+        self.objective, self.share, self.parallel = objective, share, parallel
+        self.calls = 0
+        self.replicated: DistributedDataParallel | None = None
+
+    def __call__(self, model: GPT, batch: Any) -> Any:
+        self.calls += 1
+        is_last = self.calls % self.share == 0
+        if self.parallel.layout.shards:
+            # Shards take their part of each gradient at once, or every process would hold all of it.
+            model.set_requires_all_reduce(is_last)  # type: ignore[operator]
+            return self.objective(model, batch)
+        if self.replicated is None:
+            assert self.parallel.mesh
+            self.replicated = DistributedDataParallel(
+                _Loss(model, self.objective), process_group=self.parallel.mesh["data"].get_group(),
+                gradient_as_bucket_view=True,
+                find_unused_parameters=any(isinstance(m, MixtureOfExperts) for m in model.modules()),
+            )  # fmt: skip
+        with contextlib.nullcontext() if is_last else self.replicated.no_sync():
+            return self.replicated(batch)
+
+
+class _Loss(nn.Module):
+    """An objective as a module, whose output is the loss."""
+
+    def __init__(self, model: GPT, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Any) -> Any:
+        return self.objective(self.model, batch)
+
+
+def _in_bfloat16(objective: Objective) -> Objective:
+    def lighter(model: GPT, batch: Any) -> Any:
+        with torch.autocast(model.device.type, torch.bfloat16):
+            return objective(model, batch)
+
+    return lighter
