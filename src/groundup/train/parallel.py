@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from groundup.errors import InputError
+from groundup.errors import GroundupError, InputError
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
 from groundup.train.config import ParallelConfig, TrainConfig
@@ -47,12 +47,22 @@ def joined_processes() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT
-    )
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store, rank, count = next(dist.rendezvous("env://"))
+    # torchrun keeps its store over restarts, and in it the addresses of processes that are no more.
+    store = dist.PrefixStore(f"attempt {_attempt()}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     try:
         with contextlib.nullcontext() if is_first() else _silence():
             yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
+            raise
+        raise GroundupError(
+            "another process of this training has ended, or does not answer", "parallel",
+            "the checkpoints are kept: torchrun with --max-restarts starts all of them again; else go on "
+            "with the same command, and --resume",
+        ) from error  # fmt: skip
     finally:
         dist.destroy_process_group()
 
@@ -70,7 +80,11 @@ def _silence() -> Iterator[None]:
 
 def is_started_again() -> bool:
     """Whether torchrun has started this process anew, as one of them had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def process_count() -> int:

@@ -1,0 +1,65 @@
+"""One of several processes of a training, as torchrun starts it: trains the same small model in layout after
+layout, and keeps the losses and the weights that the first process had in each."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from groundup.model.gpt import GPT
+from groundup.model.presets import preset
+from groundup.train.checkpoint import load_checkpoint, save_checkpoint
+from groundup.train.config import ParallelConfig, TrainConfig
+from groundup.train.loop import Run, start_run, train
+from groundup.train.objectives import next_token
+from groundup.train.parallel import Parallel, gathered, is_first, joined_processes
+
+STEPS, SAVED_AT = 50, 25
+ROWS = np.random.default_rng(0).integers(0, 100, (800, 33))
+SETTINGS = TrainConfig(
+    steps=STEPS, micro_batch=8, grad_accumulation=2, optimizer="muon", device="cpu"
+)
+
+
+def trained(
+    folder: Path, layout: dict[str, Any], save: bool = False, resume: bool = False
+) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """The losses of all steps, and the weights after the last."""
+    parallel = Parallel(ParallelConfig(**layout))
+    settings = parallel.divide(SETTINGS)
+    size = settings.micro_batch
+    torch.manual_seed(0)
+    model = GPT(
+        preset("nano", vocab_size=100, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4,
+               context_length=32, initialization="gpt-2")
+    )  # fmt: skip
+    run = start_run(model, settings, parallel)
+    losses: list[float] = []
+
+    def look(run: Run) -> None:
+        losses.append(run.loss)
+        if save and run.state.step == SAVED_AT:
+            save_checkpoint(folder, run.model, run.optimizers, run.state, "same", keep=1)
+
+    if resume:
+        run.state = load_checkpoint(folder / f"step-{SAVED_AT:08d}", model, run.optimizers, "same")
+    train(run, lambda n: ROWS[n * size : (n + 1) * size], next_token, [look])
+    assert run.state.tokens == STEPS * 16 * 32
+    return losses, {name: p.detach().clone() for name, p in gathered(model).named_parameters()}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    with joined_processes():
+        for name, options in json.loads(sys.argv[2]).items():
+            found = trained(folder, **options)
+            if is_first():
+                torch.save(found, folder / f"{name}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

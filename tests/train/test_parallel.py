@@ -1,0 +1,181 @@
+"""Several real processes train the model that one process trains."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from groundup.errors import InputError
+from groundup.model.config import ModelConfig
+from groundup.model.gpt import GPT
+from groundup.train.config import ParallelConfig, TrainConfig
+from groundup.train.parallel import Layout, Parallel, lay_out
+from tests.conftest import groundup
+from tests.train import spread
+
+BY_TWO = {
+    "data": {"layout": {"data": 2}},
+    "shard": {"layout": {"shard": 2}, "save": True},
+    "tensor": {"layout": {"tensor": 2}},
+    "full": {"layout": {"data": 2, "checkpointing": "full"}},
+    "selective": {"layout": {"shard": 2, "checkpointing": "selective"}},
+}
+BY_FOUR = {
+    "data-4": {"layout": {"data": 4}},
+    "data-shard": {"layout": {"data": 2, "shard": 2}},
+    "shard-tensor": {"layout": {"shard": 2, "tensor": 2}},
+    "data-tensor": {"layout": {"data": 2, "tensor": 2}},
+    "resumed": {"layout": {"shard": 4}, "resume": True},
+}
+LAYOUTS = [*BY_TWO, *BY_FOUR]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the processes of all layouts have found."""
+    folder = tmp_path_factory.mktemp("spread")
+    for processes, layouts in ((2, BY_TWO), (4, BY_FOUR)):
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
+            "-m", "tests.train.spread", str(folder), json.dumps(layouts),
+        ]  # fmt: skip
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], dict[str, torch.Tensor]]:
+    return spread.trained(tmp_path_factory.mktemp("alone"), {})
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_it_is_the_training_of_one_process(name: str, folder: Path, alone):
+    losses, weights = torch.load(folder / f"{name}.pt", weights_only=True)
+    assert losses == pytest.approx(alone[0][-len(losses) :], abs=1e-5)
+    for parameter, expected in alone[1].items():
+        torch.testing.assert_close(weights[parameter], expected, rtol=0, atol=1e-4)
+
+
+def test_one_process_goes_on_from_what_two_have_saved(folder: Path, alone):
+    losses, _ = spread.trained(folder, {}, resume=True)
+    assert losses[0] == pytest.approx(alone[0][spread.SAVED_AT], abs=1e-6)
+    assert losses == pytest.approx(alone[0][spread.SAVED_AT :], abs=1e-5)
+
+
+def test_four_processes_go_on_from_what_two_have_saved(folder: Path, alone):
+    losses, _ = torch.load(folder / "resumed.pt", weights_only=True)
+    assert losses[0] == pytest.approx(alone[0][spread.SAVED_AT], abs=1e-6)
+
+
+@pytest.mark.parametrize("checkpointing", ["selective", "full"])
+def test_forgetting_activations_changes_nothing_in_one_process(
+    checkpointing: str, alone, tmp_path: Path
+):
+    losses, weights = spread.trained(tmp_path, {"checkpointing": checkpointing})
+    assert losses == alone[0]
+    assert all(torch.equal(weights[name], expected) for name, expected in alone[1].items())
+
+
+def test_bfloat16_learns_nearly_the_same(alone, tmp_path: Path):
+    losses, weights = spread.trained(tmp_path, {"dtype": "bfloat16"})
+    assert losses != alone[0]
+    assert losses == pytest.approx(alone[0], rel=0.02)
+    assert all(parameter.dtype == torch.float32 for parameter in weights.values())
+
+
+def test_a_layout_takes_what_processes_there_are():
+    assert lay_out(ParallelConfig(), 4) == Layout(4, 1, 1)
+    assert lay_out(ParallelConfig(shard=2), 8) == Layout(4, 2, 1)
+    with pytest.raises(InputError, match="needs 6 processes, and there are 4"):
+        lay_out(ParallelConfig(shard=3, tensor=2), 4)
+    with pytest.raises(InputError, match="needs 2 processes, and there is 1"):
+        lay_out(ParallelConfig(data=2), 1)
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "grad_accumulation", "replicas", "expected"),
+    [(16, 1, 4, (4, 4)), (16, 4, 4, (16, 4)), (16, 2, 4, (8, 4)), (6, 1, 3, (2, 3))],
+)
+def test_a_step_is_divided_into_as_many_windows_as_before(
+    micro_batch: int, grad_accumulation: int, replicas: int, expected: tuple[int, int]
+):
+    parallel = Parallel()
+    parallel.replicas = replicas
+    divided = parallel.divide(
+        TrainConfig(micro_batch=micro_batch, grad_accumulation=grad_accumulation)
+    )
+    assert (divided.micro_batch, divided.grad_accumulation) == expected
+
+
+def test_windows_that_cannot_be_divided_are_refused():
+    parallel = Parallel()
+    parallel.replicas = 3
+    with pytest.raises(
+        InputError, match="16 windows of a micro-batch cannot be divided by 3"
+    ) as refused:
+        parallel.divide(TrainConfig(micro_batch=16))
+    assert refused.value.fix and "use 15" in refused.value.fix
+
+
+def test_heads_that_cannot_be_shared_are_refused():
+    from groundup.train.mesh import _refuse_indivisible
+
+    config = ModelConfig(vocab_size=50, d_model=32, n_heads=4, n_kv_heads=2, n_layers=1)
+    with pytest.raises(InputError, match="n_kv_heads of 2") as refused:
+        _refuse_indivisible(GPT(config), 4)
+    assert refused.value.fix and refused.value.fix.endswith("2")
+
+
+SMALL = (
+    "--preset", "nano", "--vocab-size", "300", "--model.d_model", "32", "--model.n_layers", "1",
+    "--model.n_heads", "2", "--model.context_length", "32", "--train.steps", "60",
+    "--train.checkpoint_every", "20", "--train.eval_every", "30",
+)  # fmt: skip
+
+
+def pretrain(story: Path, out: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "groundup.cli.main", "pretrain", "--data", str(story), *SMALL, "--out",
+        str(out), "--json", *more,
+    ]  # fmt: skip
+
+
+def test_killing_one_of_two_loses_nothing(story: Path, tmp_path: Path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    said = groundup(*pretrain(story, undisturbed, "--parallel.processes", "2")[3:])
+    assert said.returncode == 0, said.stderr
+    longer = pretrain(story, killed, "--parallel.processes", "2")
+    process = subprocess.Popen(longer, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(killed.glob("pretrain/checkpoints/step-*")):
+        time.sleep(0.02)
+    victim = next(p for p in workers(process.pid) if p.environ().get("RANK") == "1")
+    victim.kill()
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert "Traceback" not in error
+    checksum = json.loads(out.splitlines()[-1])["model_checksum"]
+    assert checksum == json.loads(said.stdout.splitlines()[-1])["model_checksum"]
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    below = psutil.Process(pid).children(recursive=True)
+    return [p for p in below if "groundup.cli.main" in p.cmdline()]
+
+
+def test_a_layout_that_does_not_fit_is_one_message_of_one_process(story: Path, tmp_path: Path):
+    command = pretrain(
+        story, tmp_path / "out", "--parallel.processes", "2", "--parallel.shard", "3"
+    )
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=200, env=os.environ)
+    assert ended.returncode == 2
+    assert ended.stderr.count("error:") == 1
+    assert "data 1 x shard 3 x tensor 1 needs 3 processes, and there are 2" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "out" / "pretrain").exists()
