@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from groundup.compress.masks import check_sparsity, hooked
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.model.attention import Attention
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
@@ -102,7 +103,7 @@ def attention_layers(model: GPT) -> dict[str, Attention]:
 def _undividable(config: ModelConfig, removed: int) -> InputError:
     heads, kv_heads = config.n_heads, config.n_kv_heads
     fitting = [n for n in range(1, heads) if n % kv_heads == 0 or n % (heads // kv_heads) == 0]
-    hint = f"use --sparsity {min(fitting, key=lambda n: abs(n - removed)) / heads:.4g}"
+    hint = N_(f"use --sparsity {min(fitting, key=lambda n: abs(n - removed)) / heads:.4g}")
     return InputError(
         f"{removed} of {heads} heads cannot be taken evenly from {kv_heads} key heads", "sparsity",
         hint if fitting else "use columns, layers or wanda",
@@ -213,7 +214,7 @@ def count_to_remove(sparsity: float, total: int, what: str) -> int:
     removed = round(sparsity * total)
     if removed == total or (sparsity and not removed):
         least, most = 1 / total, (total - 1) / total
-        fix = f"use {least:.4g} to {most:.4g}" if total > 1 else "use another pattern"
+        fix = N_(f"use {least:.4g} to {most:.4g}" if total > 1 else "use another pattern")
         raise InputError(
             f"a sparsity of {sparsity:.4g} takes {removed} of {total} {what}", "sparsity", fix
         )

@@ -24,6 +24,7 @@ from groundup.compress.distill import TaughtBatch
 from groundup.data.windows import Windows
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_file, atomic_path
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.model.linear import linear
 from groundup.model.loss import CHUNK_LOGITS, LEAST_CHUNK, softcap
@@ -53,7 +54,7 @@ class Question:
     temperature: float
 
 
-CALLED = {"teacher": "another teacher", "text": "another text"}
+CALLED = {"teacher": N_("another teacher"), "text": N_("another text")}
 """What is said where a cache answers another question; all else is a setting."""
 
 
@@ -160,7 +161,7 @@ def _check_same(path: Path, described: Mapping[str, Any]) -> None:
             "this is no list of what a teacher's cache holds", str(path), "remove its folder"
         ) from None
     if different:
-        kinds = dict.fromkeys(CALLED.get(name, f"another {name}") for name in different)
+        kinds = dict.fromkeys(CALLED.get(name, N_(f"another {name}")) for name in different)
         raise InputError(
             f"this cache was made with {', '.join(kinds)}", str(path.parent),
             "choose another folder with --cache, or remove this one",

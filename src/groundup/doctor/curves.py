@@ -10,6 +10,7 @@ import numpy as np
 
 from groundup.doctor.finding import Finding
 from groundup.doctor.run import ExaminedRun
+from groundup.language import N_
 
 LEAST_ROWS = 6
 """Rows of steps below which a curve has no shape yet."""
@@ -98,7 +99,7 @@ def not_a_number(run: ExaminedRun) -> Iterator[Finding]:
     """A loss or gradient that is no number, in the rows or as the reason why the run stopped."""
     for row in run.rows:
         if row.get("stopped") or not _finite(row):
-            said = row.get("stopped") or f"loss {row['loss']}, gradient {row['gradient_norm']}"
+            said = row.get("stopped") or N_(f"loss {row['loss']}, gradient {row['gradient_norm']}")
             yield Finding(
                 "not-a-number", "the training met a number that is none",
                 f"step {row['step']}: {said} ({_where(run)})",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from groundup.doctor.finding import Finding
 from groundup.doctor.run import ExaminedRun
+from groundup.language import N_
 
 SILENCE = 120.0
 """Seconds without news below which a run may still be at work."""
@@ -31,7 +32,7 @@ def broken_off(run: ExaminedRun) -> Iterator[Finding]:
     longest = max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
     silent = time.time() - run.metrics_path.stat().st_mtime
     if silent > max(SILENCE, 5 * longest):
-        newest = run.checkpoints[-1].name if run.checkpoints else "none"
+        newest = run.checkpoints[-1].name if run.checkpoints else N_("none")
         yield Finding(
             "broken-off", "the training was broken off",
             f"step {run.steps[-1]['step']} of {run.train_config.steps}, nothing for {silent:.0f} s; "

@@ -10,6 +10,7 @@ from jaxtyping import Int, UInt
 from groundup.data.shards import Tokens
 from groundup.doctor.finding import Finding
 from groundup.doctor.run import ExaminedRun
+from groundup.language import N_
 from groundup.model.cost import parameter_count
 from groundup.recipe.plan import MOST_EPOCHS
 
@@ -104,7 +105,7 @@ def validation_in_training(run: ExaminedRun) -> Iterator[Finding]:
     share = copied_share(validation, train)
     if share > 0.2:
         losses = run.evaluations[-1:] and run.evaluations[-1].get("val_loss")
-        scored = f"; validation loss {losses:.3f}" if losses else ""
+        scored = N_(f"; validation loss {losses:.3f}") if losses else ""
         yield Finding(
             "validation-in-training", "validation text stands in the training text",
             f"{share:.0%} of {SAMPLED_PLACES} places of the validation text, {COPIED_TOKENS} tokens "

@@ -13,6 +13,7 @@ import torch
 from packaging.requirements import Requirement
 
 from groundup.doctor.finding import Finding
+from groundup.language import N_
 from groundup.train.loop import pick_device
 from groundup.train.metrics import matrix_peak
 
@@ -75,7 +76,7 @@ def machine_findings(facts: dict[str, Any]) -> Iterator[Finding]:
 
 def _threads(facts: dict[str, Any]) -> Iterator[Finding]:
     threads, processors, given = facts["threads"], facts["processors"], facts["omp_num_threads"]
-    where = f"OMP_NUM_THREADS={given}" if given else "OMP_NUM_THREADS is not set"
+    where = f"OMP_NUM_THREADS={given}" if given else N_("OMP_NUM_THREADS is not set")
     if threads > processors:
         yield Finding(
             "too-many-threads", "torch uses more threads than there are processors: they wait for "
@@ -116,7 +117,7 @@ def _versions() -> Iterator[Finding]:
         try:
             present = metadata.version(wanted.name)
         except metadata.PackageNotFoundError:
-            present = "missing"
+            present = N_("missing")
         if present == "missing" or not wanted.specifier.contains(present, prereleases=True):
             yield Finding(
                 "version-clash", f"{wanted.name} is not of a version that groundup works with",

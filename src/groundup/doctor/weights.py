@@ -112,9 +112,9 @@ def frozen_weights(run: ExaminedRun) -> Iterator[Finding]:
     # A checkpoint leaves out what does not require gradients.
     frozen = [n for n in common if n not in new or (n in old and torch.equal(old[n], new[n]))]
     if frozen:
-        part = "the model does" if len(frozen) == len(common) else "a part of the model does"
         yield Finding(
-            "frozen-weights", f"{part} not train",
+            "frozen-weights", "the model does not train" if len(frozen) == len(common)
+            else "a part of the model does not train",
             f"{len(frozen)} of {len(common)} tensors are the same at step {first} and at step {last}: "
             f"{', '.join(frozen[:4])}{' …' if len(frozen) > 4 else ''} ({run.checkpoints[-1]})",
             "look whether they require gradients, are given to an optimiser, and are used at all",

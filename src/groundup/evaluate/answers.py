@@ -9,6 +9,7 @@ from groundup.evaluate.kept import Kept
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
 from groundup.generation.text import Completion, complete_all
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import find, load, weights_checksum
@@ -40,9 +41,9 @@ def let_answer(
             case.answers[name] = answer.text
     if long := answers.count(None):
         context = model.config.context_length
-        tell(f"{long:,} questions are too long for {name}, which looks at {context:,} tokens")
+        tell(N_(f"{long:,} questions are too long for {name}, which looks at {context:,} tokens"))
     if cut := sum(answer.is_cut for answer in answers if answer):
-        tell(f"{cut:,} answers of {name} were cut off after {max_new_tokens:,} tokens")
+        tell(N_(f"{cut:,} answers of {name} were cut off after {max_new_tokens:,} tokens"))
 
 
 def answer_with(

@@ -9,6 +9,7 @@ from typing import Any
 
 from groundup.data.instructions import Message, RowError, conversation
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.sources.rows import BadRows, Row, read_rows
 
 QUESTION_FIELDS = ("instruction", "prompt", "question")
@@ -17,7 +18,7 @@ CONVERSATION_FIELDS = {"messages", "conversations"}
 REFERENCE_FIELDS = ("output", "completion", "response", "answer", "chosen")
 # What a file of somebody's answers calls them, the first that it has.
 ANSWER_FIELDS = ("model_response", "response", "answer", "completion", "output")
-ROWS_LOOK_LIKE = 'rows look like {"instruction": "…", "input": "…", "output": "…"}'
+ROWS_LOOK_LIKE = N_('rows look like {"instruction": "…", "input": "…", "output": "…"}')
 REFERENCE = "reference"
 
 
@@ -50,11 +51,11 @@ def names_of(models: Sequence[str], written: Sequence[str]) -> list[str]:
     for the reference."""
     names = [*models, *(_name(place) for place in written)]
     if not names:
-        fix = "name a model, or files or fields with --answers"
+        fix = N_("name a model, or files or fields with --answers")
         raise InputError("nobody answers the questions", None, fix)
     for name, count in Counter([*names, REFERENCE]).items():
         if count > 1:
-            fix = "rename a file or a field"
+            fix = N_("rename a file or a field")
             raise InputError(f"the name {name!r} stands for two who answer", "--answers", fix)
     return names
 
@@ -100,7 +101,8 @@ def _add_answers(cases: Iterable[Case], name: str, path: str, bad: BadRows) -> N
         case = _case(row, [], bad)
         if case and answer is None:
             bad.add(
-                row.where, f"no field {', '.join(ANSWER_FIELDS)}; it has {', '.join(row.values)}"
+                row.where,
+                N_(f"no field {', '.join(ANSWER_FIELDS)}; it has {', '.join(row.values)}"),
             )
         elif case and answer is not None:
             answers[case.question] = answer
@@ -124,7 +126,7 @@ def complete_cases(cases: Iterable[Case], names: Iterable[str], bad: BadRows) ->
     for case in cases:
         lacking = [name for name in names if name not in case.answers]
         if lacking:
-            bad.add(case.where, f"no answer of {', '.join(lacking)}")
+            bad.add(case.where, N_(f"no answer of {', '.join(lacking)}"))
         else:
             kept.append(case)
     bad.refuse_if_all(len(kept), ROWS_LOOK_LIKE)
@@ -139,7 +141,7 @@ def _case(row: Row, fields: Sequence[str], bad: BadRows) -> Case | None:
         return None
     absent = [name for name in fields if row.values.get(name) is None]
     if absent:
-        bad.add(row.where, f"no field {absent[0]!r}: it has {', '.join(row.values)}")
+        bad.add(row.where, N_(f"no field {absent[0]!r}: it has {', '.join(row.values)}"))
         return None
     answers = {name: str(row.values[name]).strip() for name in fields}
     return Case(turns, reference, row.where, answers)
@@ -153,7 +155,7 @@ def _turns(row: Row) -> tuple[list[Message], str | None]:
         return (turns[:-1], turns[-1]["content"]) if is_answered else (turns, None)
     instruction = _first(row, QUESTION_FIELDS)
     if instruction is None:
-        raise RowError(f"no field {', '.join(QUESTION_FIELDS)}; it has {', '.join(row.values)}")
+        raise RowError(N_(f"no field {', '.join(QUESTION_FIELDS)}; it has {', '.join(row.values)}"))
     extra = _text(row.values.get(INPUT_FIELD))
     question = f"{instruction}\n\n{extra}" if extra else instruction
     return asked(question), _first(row, REFERENCE_FIELDS)

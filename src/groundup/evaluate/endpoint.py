@@ -13,6 +13,7 @@ import httpx2
 
 from groundup.errors import GroundupError, InputError, unknown
 from groundup.evaluate.config import EndpointConfig
+from groundup.language import N_
 from groundup.sources.remote import RETRIED_STATUSES
 from groundup.tokenizer.chat import Message
 
@@ -91,7 +92,8 @@ class Endpoint:
     def _only(self, names: Sequence[str]) -> str:
         if len(names) == 1:
             return names[0]
-        fix = f"name one with --judge.model; it has: {', '.join(names) or '(it does not tell)'}"
+        told = ", ".join(names) or N_("(it does not tell)")
+        fix = N_(f"name one with --judge.model; it has: {told}")
         raise InputError("the server has not just one model", self.url, fix)
 
     async def _persistently(
@@ -113,7 +115,7 @@ class Endpoint:
             is_failure = response.status_code in RETRIED_STATUSES
             if not is_failure and (content(response) or not response.is_success):
                 return response
-            reason = f"it answers {_status(response)}"
+            reason = N_(f"it answers {_status(response)}")
         if response is not None and response.is_success:
             return response
         raise GroundupError(
@@ -130,15 +132,15 @@ class Endpoint:
 
     async def _refusal(self, response: httpx2.Response) -> InputError:
         """The error for an answer that waiting does not change."""
-        fix = "check the address and the settings --judge.…"
+        fix = N_("check the address and the settings --judge.…")
         if response.status_code in DENIED:
-            fix = f"give the server's key in {KEY_VARIABLE}"
+            fix = N_(f"give the server's key in {KEY_VARIABLE}")
         elif response.status_code == 404:
-            fix = "check the address: with most servers it ends in /v1"
+            fix = N_("check the address: with most servers it ends in /v1")
             if (names := await self.models()) and self.model not in names:
                 return unknown("model", self.model, names, self.url)
         elif response.has_redirect_location:
-            fix = f"give {response.headers['Location']} instead"
+            fix = N_(f"give {response.headers['Location']} instead")
         return InputError(f"the judge's server answers {_status(response)}", self.url, fix)
 
 
@@ -151,7 +153,7 @@ def base_url(given: str) -> str:
     """
     url = given.rstrip("/").removesuffix(COMPLETIONS)
     if not _is_address(url):
-        fix = "write it as http://localhost:11434/v1"
+        fix = N_("write it as http://localhost:11434/v1")
         raise InputError("not the address of a server", given, fix)
     return url if httpx2.URL(url).path.strip("/") else f"{url}/v1"
 

@@ -25,6 +25,7 @@ from groundup.evaluate.intervals import (
 )
 from groundup.evaluate.likelihood import Likelihood
 from groundup.evaluate.subject import Scorer
+from groundup.language import N_
 
 Ask = Literal["text", "letter"]
 Rule = Literal["sum", "per_token", "per_byte", "pmi"]
@@ -159,23 +160,23 @@ class ExamResult:
         """In one sentence."""
         if not self.too_long:
             return self._verdict
-        return (
+        return N_(
             f"{self._verdict} (only the end was read of {self.too_long:,} of {len(self.right):,} questions, "
             "which are longer than the model's context)"
         )
 
     @property
     def _verdict(self) -> str:
-        figures = f"{self.accuracy:.3f} {self.interval}, chance {self.chance:.3g}"
+        figures = N_(f"{self.accuracy:.3f} {self.interval}, chance {self.chance:.3g}")
         if self.interval.high < self.chance:
-            return f"worse than guessing: {figures}"
+            return N_(f"worse than guessing: {figures}")
         # One side of a two-sided interval.
         if self.p_value >= (1 - CONFIDENCE) / 2:
-            return f"no better than guessing: {figures}"
+            return N_(f"no better than guessing: {figures}")
         if self.interval.low <= self.majority.accuracy:
-            always = f"always saying {self.majority.letters} gives {self.majority.accuracy:.3f}"
-            return f"better than guessing, but not clearly than one letter: {figures}; {always}"
-        return f"better than guessing: {figures}"
+            always = N_(f"always saying {self.majority.letters} gives {self.majority.accuracy:.3f}")
+            return N_(f"better than guessing, but not clearly than one letter: {figures}; {always}")
+        return N_(f"better than guessing: {figures}")
 
 
 def examine(subject: Scorer, questions: Sequence[ExamQuestion], ask: Ask = "text") -> ExamResult:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from groundup.language import N_
 from groundup.sources.rows import BadRows, read_rows
 
 BLANK = "____"
@@ -21,7 +22,7 @@ ANSWER_FIELDS = (
     "answer", "answerKey", "answer_key", "answer_idx", "label", "gold", "target", "correct",
     "correct_answer", "right",
 )  # fmt: skip
-HOW_ROWS_LOOK = (
+HOW_ROWS_LOOK = N_(
     'rows look like {"question": "2 + 2 =", "choices": ["3", "4"], "answer": "B"}; '
     "or the choices are columns A, B, …, or stand in the question: …? A: 3; B: 4"
 )

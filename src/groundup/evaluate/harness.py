@@ -15,6 +15,7 @@ from typing import Any
 from groundup.errors import GroundupError, InputError, nearest
 from groundup.evaluate.subject import Subject
 from groundup.generation.sampling import SamplingConfig
+from groundup.language import N_
 
 try:
     from lm_eval.api.group import Group
@@ -117,7 +118,7 @@ def _check_names(names: Sequence[str], manager: TaskManager) -> None:
     for name in names:
         if name not in manager.all_tasks:
             close = nearest(name, manager.all_tasks)
-            hint = f"did you mean {close!r}? " if close else ""
+            hint = N_(f"did you mean {close!r}? ") if close else ""
             raise InputError(
                 f"lm-evaluation-harness has no task {name!r}", "tasks",
                 f"{hint}`lm_eval ls tasks` lists them; a file or folder of one's own works too",

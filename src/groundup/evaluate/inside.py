@@ -20,6 +20,7 @@ from groundup.generation.sampling import (
     keep_top_k,
     keep_top_p,
 )
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.model.loss import token_scores
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -113,7 +114,7 @@ def attention_map(model: GPT, ids: Sequence[int], layer: int) -> Float[Tensor, "
     if not 0 <= layer < len(model.blocks):
         raise InputError(f"there is no layer {layer}", "layer", f"use 0 to {len(model.blocks) - 1}")
     if not attends(model, layer):
-        message = f"layer {layer} has a memory of fixed size in place of attention"
+        message = N_(f"layer {layer} has a memory of fixed size in place of attention")
         raise InputError(message, "layer", "look at another layer")
     attention: Any = model.blocks[layer].attention
     kernel, maps = attention.attend, []

@@ -10,6 +10,7 @@ from groundup.evaluate.judge import Comparison, Judgement, Score
 from groundup.evaluate.ranking import Ranked, rank
 from groundup.evaluate.results import Figure, Result, Table
 from groundup.evaluate.verdicts import Agreement, Verdict, agreement
+from groundup.language import N_
 
 SHOWN = 5
 EXCERPT = 400
@@ -17,9 +18,9 @@ EXCERPT = 400
 
 def judge_results(judgement: Judgement, scale: str) -> list[Result]:
     """Scores of each model, their places, and what is known about the judge itself."""
-    results = _score_results(judgement.scores, f"score ({scale})")
+    results = _score_results(judgement.scores, N_(f"score ({scale})"))
     if judgement.comparisons:
-        results += place_results(judgement.verdicts, f"Places by the judge {judgement.judge}")
+        results += place_results(judgement.verdicts, N_(f"Places by the judge {judgement.judge}"))
     return [*results, _judge_itself(judgement)]
 
 
@@ -88,12 +89,14 @@ def _ahead(model: str, by_name: Mapping[str, Sequence[Score]]) -> str:
         both = [(theirs[id(s.case)], s.value) for s in by_name[model] if id(s.case) in theirs]
         if both:
             found = paired_difference([a for a, _ in both], [b for _, b in both])
-            words = "ahead of" if found.mean > 0 else "behind"
             low, high = found.interval
-            amount = f"by {abs(found.mean):.1f} (difference {low:+.1f} to {high:+.1f})"
-            said.append(
-                f"{words} {other} {amount}" if found.is_clear else f"no difference to {other} shown"
-            )
+            by = f"{abs(found.mean):.1f}"
+            if not found.is_clear:
+                said.append(N_(f"no difference to {other} shown"))
+            elif found.mean > 0:
+                said.append(N_(f"ahead of {other} by {by} (difference {low:+.1f} to {high:+.1f})"))
+            else:
+                said.append(N_(f"behind {other} by {by} (difference {low:+.1f} to {high:+.1f})"))
     return "; ".join(said)
 
 
@@ -108,7 +111,8 @@ def _lowest(scores: Sequence[Score]) -> Table:
 
 def _place(ranked: Ranked, ranking: Sequence[Ranked]) -> str:
     shared = sum(other.rank == ranked.rank for other in ranking) > 1
-    return f"place {ranked.rank} of {len(ranking)}" + (", shared" if shared else "")
+    place = N_(f"place {ranked.rank} of {len(ranking)}")
+    return N_(f"{place}, shared") if shared else place
 
 
 def _judge_itself(judgement: Judgement) -> Result:
@@ -127,8 +131,10 @@ def _judge_itself(judgement: Judgement) -> Result:
     malformed = [(m.where, m.about, m.reply[:EXCERPT]) for m in judgement.malformed[:SHOWN]]
     tables = [Table("malformed replies", ("row", "asked", "reply"), malformed)] if malformed else []
     notes = [
-        "Every pair was judged in both orders, without names. Where the winner depends on the order, "
-        "there is none: the pair is a tie."
+        N_(
+            "Every pair was judged in both orders, without names. Where the winner depends on the order, "
+            "there is none: the pair is a tie."
+        )
     ]
     return Result(
         "The judge itself", judgement.judge, figures, [], verdict, tables, notes if asked else []
@@ -136,13 +142,13 @@ def _judge_itself(judgement: Judgement) -> Result:
 
 
 def _sway(swayed: Sequence[Comparison], asked: int) -> str:
-    said = f"In {len(swayed)} of {asked} pairs the winner depends on the order"
     first, second = (sum(c.said == (place, place) for c in swayed) for place in "AB")
     if not swayed:
-        return f"{said}."
-    return (
-        f"{said}: in {first} it was the one shown first, in {second} the one shown second, and in "
-        f"{len(swayed) - first - second} one order had a winner and the other none."
+        return N_(f"In {len(swayed)} of {asked} pairs the winner depends on the order.")
+    return N_(
+        f"In {len(swayed)} of {asked} pairs the winner depends on the order: in {first} it was the one "
+        f"shown first, in {second} the one shown second, and in {len(swayed) - first - second} one order "
+        "had a winner and the other none."
     )
 
 
@@ -153,7 +159,7 @@ def _agreement_result(subject: str, found: Agreement) -> Result:
     figures.append(Figure("pairs in common", found.pairs, digits=0))
     verdict = ""
     if found.kappa_interval is not None and found.kappa_interval.low <= 0:
-        verdict = "no agreement beyond chance is shown"
+        verdict = N_("no agreement beyond chance is shown")
     return Result(
         "Agreement",
         subject,

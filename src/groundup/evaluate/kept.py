@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from groundup.errors import InputError
 from groundup.files import disk_errors
+from groundup.language import N_
 
 # Every line begins so: what begins otherwise was written by somebody else, and is not touched.
 BEGINNING = b'{"key": "'
@@ -57,7 +58,7 @@ class Kept:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            fix = "wait for it, or name another file with --keep"
+            fix = N_("wait for it, or name another file with --keep")
             raise InputError("another process is writing this file", str(self.path), fix) from None
 
     def _read(self) -> None:

@@ -25,6 +25,7 @@ from groundup.errors import InputError
 from groundup.evaluate.config import MemorisationConfig
 from groundup.evaluate.intervals import Difference, bootstrap, independent_difference, wilson
 from groundup.evaluate.results import Figure, Result, Table
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.sources.read import Piece
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -88,11 +89,11 @@ class Memorisation:
 
 def memorisation_result(subject: str, found: Memorisation) -> Result:
     """Figures, a sentence, and what was recited at most."""
-    baselines = [_recited("held-out text", found.held_out)] if found.held_out else []
+    baselines = [_recited(N_("held-out text"), found.held_out)] if found.held_out else []
     verbatim = sum(recital.is_verbatim for recital in found.train)
     places = len(found.train)
     figures = [
-        _recited("recited share of tokens", found.train),
+        _recited(N_("recited share of tokens"), found.train),
         Figure("recited verbatim", verbatim / places, wilson(verbatim, places)),
     ]
     said = [trial for trial in found.personal if trial.is_recited]
@@ -101,9 +102,11 @@ def memorisation_result(subject: str, found: Memorisation) -> Result:
         figures.append(Figure("personal data recited", len(said) / count, wilson(len(said), count)))
     tokens = found.train[0].tokens
     notes = [
-        f"{places} places of the training text: the model goes on, greedily, and every token that stands "
-        f"there counts until the first that does not. Verbatim is all {tokens} tokens.",
-        f"{len(found.personal)} pieces of personal data in the training text were asked for.",
+        N_(
+            f"{places} places of the training text: the model goes on, greedily, and every token that "
+            f"stands there counts until the first that does not. Verbatim is all {tokens} tokens."
+        ),
+        N_(f"{len(found.personal)} pieces of personal data in the training text were asked for."),
     ]
     return Result(
         "Memorisation", subject, figures, baselines, _verdict(found), _examples(found, said), notes
@@ -117,13 +120,15 @@ def _recited(name: str, recitals: Sequence[Recital]) -> Figure:
 def _verdict(found: Memorisation) -> str:
     difference = found.difference
     if difference is None:
-        return (
+        return N_(
             "without held-out text it cannot be told what is recited and what any model would guess"
         )
     if not difference.is_clear or difference.mean < 0:
-        return "recites its training text no more than text that it never saw"
+        return N_("recites its training text no more than text that it never saw")
     low, high = difference.interval
-    return f"recites its training text: {low:.3f} to {high:.3f} more of it than of text that it never saw"
+    return N_(
+        f"recites its training text: {low:.3f} to {high:.3f} more of it than of text that it never saw"
+    )
 
 
 def _examples(found: Memorisation, said: Sequence[PersonalTrial]) -> list[Table]:
@@ -168,7 +173,7 @@ def measure_memorisation(
         controls.offer(_windows(piece, config))
     recitals = _recitals(model, tokenizer, places.kept, config)
     if not recitals:
-        what = (
+        what = N_(
             f"no training document has {config.prefix_tokens + config.continuation_tokens} tokens"
         )
         raise InputError(what, "--memorisation", _shorter(config.prefix_tokens // 2))
@@ -331,7 +336,7 @@ def _check_context(model: GPT, tokenizer: Tokenizer, config: MemorisationConfig)
 
 
 def _shorter(tokens: int) -> str:
-    return (
+    return N_(
         f"try --memorisation.prefix_tokens {max(1, tokens - 1)} "
         f"--memorisation.continuation_tokens {max(1, tokens - 1)}"
     )

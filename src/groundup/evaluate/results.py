@@ -114,7 +114,8 @@ def markdown(results: Iterable[Result]) -> str:
 
 def _table(results: Sequence[Result]) -> str:
     header, rows = side_by_side(results)
-    return markdown_table([*map(shown, header)], rows).rstrip()
+    told = [[shown(name), *cells] for name, *cells in rows]
+    return markdown_table([*map(shown, header)], told).rstrip()
 
 
 def _cells(result: Result, names: Sequence[str]) -> list[str]:

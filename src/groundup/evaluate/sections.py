@@ -7,6 +7,7 @@ from groundup.evaluate.exam import ExamResult
 from groundup.evaluate.forgetting import Change
 from groundup.evaluate.language import TextScore
 from groundup.evaluate.results import Figure, Result, Table
+from groundup.language import N_
 
 SHOWN = 10
 EXCERPT = 300
@@ -41,7 +42,7 @@ def exam_result(
         *(Figure(name, other.accuracy, other.interval) for name, other in others.items()),
     ]
     rules = [(rule, f"{accuracy:.3f}") for rule, accuracy in result.accuracy_by_rule.items()]
-    notes = ["The choice that the model finds likeliest for each of its bytes is its answer."]
+    notes = [N_("The choice that the model finds likeliest for each of its bytes is its answer.")]
     return Result(
         f"Exam: {exam}",
         subject,
@@ -93,8 +94,13 @@ def classification_result(
 def forgetting_result(subject: str, changes: Sequence[Change]) -> Result:
     """What tuning has cost on a general panel."""
     figures = [
-        Figure(f"{change.name}, {change.figure.replace('_', ' ')}", change.difference,
-               change.difference_interval, 4)
+        Figure(
+            N_(
+                f"{change.name}, bits per byte" if change.figure == "bits_per_byte"
+                else f"{change.name}, accuracy"
+            ),
+            change.difference, change.difference_interval, 4,
+        )
         for change in changes
     ]  # fmt: skip
     rows = [
@@ -103,7 +109,9 @@ def forgetting_result(subject: str, changes: Sequence[Change]) -> Result:
         for change in changes
     ]  # fmt: skip
     header = ("what", "figure", "before", "after", "changed")
-    notes = ["After less before: bits per byte above zero, or accuracy below zero, is forgetting."]
+    notes = [
+        N_("After less before: bits per byte above zero, or accuracy below zero, is forgetting.")
+    ]
     return Result(
         "Forgetting",
         subject,
@@ -118,5 +126,9 @@ def _against(found: Classification, others: Mapping[str, Classification]) -> str
     better = [name for name, other in others.items() if found.interval.low > other.interval.high]
     worse = [name for name, other in others.items() if found.interval.high < other.interval.low]
     same = [name for name in others if name not in better and name not in worse]
-    named = {"better than": better, "worse than": worse, "not clearly other than": same}
-    return "; ".join(f"{words} {', '.join(names)}" for words, names in named.items() if names)
+    said = {
+        N_(f"better than {', '.join(better)}"): better,
+        N_(f"worse than {', '.join(worse)}"): worse,
+        N_(f"not clearly other than {', '.join(same)}"): same,
+    }
+    return "; ".join(words for words, names in said.items() if names)

@@ -15,6 +15,7 @@ import numpy as np
 
 from groundup.errors import InputError
 from groundup.evaluate.intervals import CONFIDENCE, Interval, wilson
+from groundup.language import N_
 
 RESAMPLES = 500
 FIRST, SECOND, TIE = "first", "second", "tie"
@@ -59,7 +60,7 @@ def agreement(one: Iterable[Verdict], other: Iterable[Verdict], seed: int = 0) -
     mine, theirs = ({v.pair: v.outcome for v in verdicts} for verdicts in (one, other))
     both = [(mine[pair], theirs[pair]) for pair in mine if pair in theirs]
     if not both:
-        fix = "give the same --data, models and answers as when the page for voting was written"
+        fix = N_("give the same --data, models and answers as when the page for voting was written")
         raise InputError("no pair was judged by both", None, fix)
     same = sum(a == b for a, b in both)
     kappa, interval = _kappa(Counter(both), seed)

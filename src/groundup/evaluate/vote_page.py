@@ -19,6 +19,7 @@ from groundup.errors import InputError
 from groundup.evaluate.cases import Case, answer_of, contestants
 from groundup.evaluate.judge import in_drawn_order
 from groundup.evaluate.verdicts import Verdict, digest
+from groundup.language import N_
 from groundup.sources.rows import BadRows
 
 KIND = "groundup votes"
@@ -60,9 +61,9 @@ def write_vote_page(cases: Sequence[Case], seed: int) -> str:
     ballots = list({ballot.id: ballot for ballot, *_ in _ballots(cases, seed)}.values())
     if not ballots:
         if not any(len(contestants(case)) > 1 for case in cases):
-            fix = "give two models, or one model and rows with an output"
+            fix = N_("give two models, or one model and rows with an output")
             raise InputError("there is nothing to compare the answers with", None, fix)
-        fix = "take more questions (--judge.rows), or models that differ more"
+        fix = N_("take more questions (--judge.rows), or models that differ more")
         raise InputError(f"all answers to {len(cases):,} questions are equal", None, fix)
     random.Random(seed).shuffle(ballots)
     pairs = [
@@ -89,14 +90,14 @@ def read_votes(path: Path, cases: Sequence[Case], bad: BadRows) -> list[Verdict]
     for number, vote in enumerate(_votes(path), start=1):
         where = f"{path}, vote {number}"
         if vote["pair"] not in models:
-            bad.add(where, "it is about answers that are not here")
+            bad.add(where, N_("it is about answers that are not here"))
         for ballot, first, second in models.get(vote["pair"], []):
             if vote["a"] == digest(ballot.b):
                 first, second = second, first
             winner = {"A": first, "B": second, "tie": None}[vote["vote"]]
             verdicts.append(Verdict(ballot.question, first, second, winner))
     if not verdicts:
-        fix = "give the same --data, models and answers as when the page was written"
+        fix = N_("give the same --data, models and answers as when the page was written")
         raise InputError("no vote is about answers that are here", str(path), fix)
     return verdicts
 
@@ -128,7 +129,7 @@ def _votes(path: Path) -> list[dict[str, str]]:
         raise InputError(f"cannot read the votes: {error.strerror}", str(path)) from None
     except (ValueError, KeyError, TypeError):
         pass
-    fix = "give the file that the page of --vote-page lets one download"
+    fix = N_("give the file that the page of --vote-page lets one download")
     raise InputError("this is no file of votes", str(path), fix)
 
 

@@ -4,6 +4,7 @@ import logging
 from threading import Timer
 from typing import TYPE_CHECKING
 
+from groundup.language import N_, shown
 from groundup.model.gpt import GPT
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ WORTH_COMPILING = 20_000_000
 """Numbers in a model from which on its steps of few tokens are compiled: that takes some seconds once on a
 machine, and afterwards part of one to load what was compiled."""
 
-NOTICE = "Compiling the model's loops for this processor: up to half a minute, once."
+NOTICE = N_("Compiling the model's loops for this processor: up to half a minute, once.")
 
 
 def fast_form(model: GPT) -> "GPT | Compiled":
@@ -21,7 +22,7 @@ def fast_form(model: GPT) -> "GPT | Compiled":
     size = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
     if model.device.type != "cpu" or size < WORTH_COMPILING:
         return model
-    notice = Timer(2, logging.getLogger(__name__).warning, [NOTICE])
+    notice = Timer(2, logging.getLogger(__name__).warning, [shown(NOTICE)])
     notice.daemon = True
     notice.start()
     try:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from groundup.errors import CorruptFileError, InputError, nearest
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.weights.families import Family
@@ -127,12 +128,13 @@ def match(plan: list[Slot], source: Source) -> dict[str, Stored]:
     extra = [n for n in source.stored if n not in known and not source.ignored(n)]
     if missing:
         raise CorruptFileError(
-            f"{_listed(missing, 'tensor', 'is', 'are')} missing", str(source.where),
-            _nearest_names(missing, extra),
+            f"tensor {_listed(missing)} is missing" if len(missing) == 1
+            else f"tensors {_listed(missing)} are missing",
+            str(source.where), _nearest_names(missing, extra),
         )  # fmt: skip
     if extra:
         raise CorruptFileError(
-            f"the config does not know {_listed(extra, 'tensor', '', '').strip()}",
+            f"the config does not know tensor{'s' if len(extra) > 1 else ''} {_listed(extra)}",
             str(source.where), "use the config that was saved with these weights",
         )  # fmt: skip
     return {theirs: source.stored[name] for theirs, name in named.items()}
@@ -152,16 +154,14 @@ def check(tensor: Stored, shape: tuple[int, ...], source: Source) -> None:
         )  # fmt: skip
 
 
-def _listed(names: list[str], noun: str, one: str, many: str) -> str:
-    shown = ", ".join(map(repr, names[:5])) + (
-        f" and {len(names) - 5} more" if len(names) > 5 else ""
-    )
-    return f"{noun} {shown} {one}" if len(names) == 1 else f"{noun}s {shown} {many}"
+def _listed(names: list[str]) -> str:
+    first = ", ".join(map(repr, names[:5]))
+    return N_(f"{first} and {len(names) - 5} more") if len(names) > 5 else first
 
 
 def _nearest_names(missing: list[str], extra: list[str]) -> str:
     close = {name: nearest(name, extra) for name in missing[:3]}
     found = [f"{other!r} for {name!r}" for name, other in close.items() if other]
     if not found:
-        return "use the config saved with these weights, or copy the model again"
-    return f"the nearest names there are {', '.join(found)}"
+        return N_("use the config saved with these weights, or copy the model again")
+    return N_(f"the nearest names there are {', '.join(found)}")

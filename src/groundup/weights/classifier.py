@@ -14,6 +14,7 @@ import torch
 
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import atomic_directory, write_json
+from groundup.language import N_
 from groundup.model.classifier import POOLINGS, Classifier, Pooling
 from groundup.tokenizer.files import read_json
 from groundup.tokenizer.framing import END_OF_TEXT
@@ -104,7 +105,7 @@ def _labels(given: Mapping[str, Any], path: Path) -> list[str]:
         named = {i: f"LABEL_{i}" for i in range(given.get("num_labels") or 2)}
     if kind != ONE_LABEL or len(named) < 2:
         raise InputError(
-            f"this model has {len(named)} outputs for {kind if len(named) > 1 else 'a number'}: it "
+            f"this model has {len(named)} outputs for {kind if len(named) > 1 else N_('a number')}: it "
             "does not give each text one of several labels", str(path / "config.json"),
             f"use a model for {ONE_LABEL}",
         )  # fmt: skip

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from groundup.errors import GroundupError, InputError
 from groundup.files import atomic_directory, atomic_path
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb
@@ -108,7 +109,7 @@ def _kind(config: ModelConfig, to: Target) -> str:
         return architecture_for(config).model_type
     family = family_for(config)
     if family is None:
-        raise not_covered(config, FAMILIES.values(), "no family of Hugging Face's has")
+        raise not_covered(config, FAMILIES.values(), N_("no family of Hugging Face's has"))
     return family.model_type
 
 

@@ -14,6 +14,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from groundup.errors import InputError, no_such
 from groundup.files import atomic_directory, write_json
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS
@@ -177,7 +178,7 @@ def base_of(path: Path) -> Path:
     name, where = read_peft_config(path).base_model_name_or_path, path / CONFIG
     base = _local(name or "")
     if base is None or is_adapter(base):
-        what = "is an adapter itself" if base else "is not here"
+        what = N_("is an adapter itself" if base else "is not here")
         raise InputError(
             f"the adapter's base {name!r} {what}" if name else "the adapter names no base",
             str(where),
@@ -223,7 +224,7 @@ def _no_config(directory: Path) -> InputError:
         )  # fmt: skip
     inside = sorted(path.parent for path in directory.glob("**/config.json"))
     inside += sorted(directory.glob("*.gguf"))
-    hint = f"did you mean {inside[0]}?" if inside else "train or convert one first"
+    hint = N_(f"did you mean {inside[0]}?" if inside else "train or convert one first")
     return InputError("this folder is not a model directory: no config.json", str(directory), hint)
 
 

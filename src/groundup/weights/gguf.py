@@ -17,6 +17,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileTy
 from torch import Tensor
 
 from groundup.errors import CorruptFileError, GroundupError, InputError, unknown
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.tokenizer.gguf import (
@@ -116,7 +117,7 @@ def architecture_for(config: ModelConfig) -> Family:
     Raises `InputError` with the fields that none has."""
     family = next((row for row in ROWS if row.covers(config)), None)
     if family is None:
-        raise not_covered(config, ROWS, "no architecture of llama.cpp's has")
+        raise not_covered(config, ROWS, N_("no architecture of llama.cpp's has"))
     return family
 
 

@@ -19,6 +19,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 from torch import Tensor
 
 from groundup.errors import CorruptFileError, InputError
+from groundup.language import N_
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -107,7 +108,7 @@ def read_head(path: Path) -> Head:
         reader = _Reader(data)
         version = reader.number("I")
         if version not in VERSIONS:
-            kind = "for processors of the other byte order" if version % 65536 == 0 else version
+            kind = N_("for processors of the other byte order") if version % 65536 == 0 else version
             raise InputError(
                 f"GGUF version {kind} is not supported", str(path), "convert the model again"
             )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from groundup.errors import CorruptFileError, InputError
 from groundup.files import write_json
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.lora import dense_parameters
@@ -181,7 +182,7 @@ def read_weights(
         other = any(part in name for part in OTHER_SENSES)
         return other or name.endswith(unused) or name == named("lm_head.weight")
 
-    known = f"{', '.join(FLOATS)}; get the model without quantisation"
+    known = N_(f"{', '.join(FLOATS)}; get the model without quantisation")
     source = Source(stored, directory, FLOATS, known, named, ignored)
     return fill(model, plan, source, dtype)
 
