@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from groundup.errors import GroundupError, InputError
+from groundup.language import N_
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
 from groundup.train.config import ParallelConfig, TrainConfig
@@ -172,7 +173,7 @@ def lay_out(config: ParallelConfig, processes: int) -> Layout:
     data = config.data or max(1, processes // inner)
     needed = data * inner
     if needed != processes:
-        there = f"there {'is' if processes == 1 else 'are'} {processes}"
+        there = N_(f"there is {processes}") if processes == 1 else N_(f"there are {processes}")
         raise InputError(
             f"a layout of data {data} x shard {config.shard} x tensor {config.tensor} needs {needed} "
             f"processes, and {there}", "parallel",
