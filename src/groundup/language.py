@@ -51,8 +51,8 @@ def asked_language() -> str | None:
 
 def in_language(text: str, language: str) -> str:
     """A filled-in text in a language. What its fields were filled with is looked up as well; of several
-    texts that it could be, it is the one that says most of it itself. Lines that are no text together are
-    looked up one by one."""
+    texts that it could be, it is the one that says most of it itself. Lines, and
+    factors ("12 × block"), are looked up one by one where they are no text together."""
     core = text.strip()
     if not core:
         return text
@@ -67,8 +67,9 @@ def _twin(text: str, language: str) -> str:
         if all(piece in text for piece in template.pieces) and (found := template.match(text)):
             fields = {name: in_language(given, language) for name, given in found.items()}
             return _fill(template.twin, fields)
-    if "\n" in text:
-        return "\n".join(in_language(line, language) for line in text.split("\n"))
+    for between in ("\n", " × "):
+        if between in text:
+            return between.join(in_language(part, language) for part in text.split(between))
     return text
 
 
