@@ -68,13 +68,13 @@ def _in_source(tree: ast.Module) -> Iterator[Text]:
                 argument = call.args[place] if place < len(call.args) else None
             else:
                 argument = next((k.value for k in call.keywords if k.arg == place), None)
-            yield from map(Text, _raw(argument)) if name == "N_" else _texts_of(argument)
+            yield from _raw(argument) if name == "N_" else _texts_of(argument)
 
 
-def _raw(node: ast.expr | None) -> Iterator[str]:
+def _raw(node: ast.expr | None) -> Iterator[Text]:
     """A text that is kept as it is written, spaces at its ends included."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
+        yield Text(node.value)
     else:
         yield from _texts_of(node)
 

@@ -53,8 +53,8 @@ def asked_language() -> str | None:
 
 def in_language(text: str, language: str) -> str:
     """A filled-in text in a language. What its fields were filled with is looked up as well; of several
-    texts that it could be, it is the one that says most of it itself. Lines, and what stands
-    between semicolons, are looked up one by one where they are no text together."""
+    texts that it could be, it is the one that says most of it itself. Lines, what stands between
+    semicolons, and factors ("12 × block") are looked up one by one where they are no text together."""
     core = text.strip()
     if not core:
         return text
@@ -71,7 +71,7 @@ def _twin(text: str, language: str) -> str:
             return _fill(template.twin, fields)
     if place := PLACE.match(text):
         return place[0] + in_language(text[place.end() :], language)
-    for between in ("\n", "; "):
+    for between in ("\n", "; ", " × "):
         if between in text:
             return between.join(in_language(part, language) for part in text.split(between))
     return text

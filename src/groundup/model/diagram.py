@@ -6,15 +6,17 @@ text and HTML.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
 
+from groundup.language import N_
 from groundup.model.config import GATED, LayerKind, ModelConfig
 from groundup.model.cost import Layers, anatomy, layers_alike, window
 
 NORMS = {
     "layernorm": "LayerNorm",
     "rmsnorm": "RMSNorm",
-    "zero-centered-rmsnorm": "RMSNorm (scale stored as 1 + w)",
+    "zero-centered-rmsnorm": N_("RMSNorm (scale stored as 1 + w)"),
 }
 ACTIVATIONS = {
     "relu": "ReLU", "gelu": "GELU", "relu2": "ReLU²", "swiglu": "SwiGLU", "geglu": "GeGLU",
@@ -59,9 +61,9 @@ class Diagram:
 def diagram(config: ModelConfig) -> Diagram:
     """The boxes of the model that `config` describes."""
     found = anatomy(config)
-    stream = f"the residual stream, {config.d_model:,} wide"
+    stream = N_(f"the residual stream, {config.d_model:,} wide")
     if len(found.layers) > 1:
-        stream += f", through {order(config)}"
+        stream = N_(f"{stream}, through {order(config)}")
     return Diagram(
         tuple(_before(config, found.outside)),
         stream,
@@ -71,15 +73,17 @@ def diagram(config: ModelConfig) -> Diagram:
 
 
 def _before(config: ModelConfig, parameters: dict[str, int]) -> Iterator[Part]:
-    details = [f"{config.vocab_size:,} tokens × {config.d_model:,}"]
+    details = [N_(f"{config.vocab_size:,} tokens × {config.d_model:,}")]
     if config.scale_embeddings:
-        details.append("multiplied by the root of d_model")
-    yield Part("embedding", tuple(details), parameters["embedding"])
+        details.append(N_("multiplied by the root of d_model"))
+    yield Part(N_("embedding"), tuple(details), parameters["embedding"])
     if config.position == "learned":
-        size = f"{config.context_length:,} places × {config.d_model:,}, added"
-        yield Part("position: learned", (size,), parameters["position"])
+        size = N_(f"{config.context_length:,} places × {config.d_model:,}, added")
+        yield Part(N_("position: learned"), (size,), parameters["position"])
     if config.position == "sinusoidal":
-        yield Part("position: sines and cosines", (f"theta {_number(config.rope_theta)}, added",))
+        yield Part(
+            N_("position: sines and cosines"), (N_(f"theta {_number(config.rope_theta)}, added"),)
+        )
 
 
 def _after(config: ModelConfig, parameters: dict[str, int]) -> Iterator[Part]:
@@ -87,10 +91,10 @@ def _after(config: ModelConfig, parameters: dict[str, int]) -> Iterator[Part]:
         yield Part(NORMS[config.norm], (), parameters["final_norm"])
     details = [f"{config.d_model:,} → {config.vocab_size:,} logits"]
     if config.tie_embeddings:
-        details.append("the matrix of the embedding (tied)")
+        details.append(N_("the matrix of the embedding (tied)"))
     if config.logit_softcap:
-        details.append(f"logits bent to stay below {_number(config.logit_softcap)}")
-    yield Part("head", tuple(details), parameters["head"])
+        details.append(N_(f"logits bent to stay below {_number(config.logit_softcap)}"))
+    yield Part(N_("head"), tuple(details), parameters["head"])
 
 
 def _block(config: ModelConfig, layers: Layers) -> Block:
@@ -105,7 +109,7 @@ def _block(config: ModelConfig, layers: Layers) -> Block:
         for step in _with_norm(part, norm, config.norm_place)
     ]
     alone = len(layers.numbers) == config.n_layers
-    name = "block" if alone else layer_name(config, layers.numbers[0])
+    name = N_("block") if alone else layer_name(config, layers.numbers[0])
     title = f"{len(layers.numbers)} × {name}"
     return Block(title, tuple(steps), sum(layers.parameters.values()))
 
@@ -124,19 +128,19 @@ def layer_name(config: ModelConfig, layer: int) -> str:
     """What tells this layer from those of other kinds."""
     kinds = layers_alike(config)
     kind, has_experts = config.layer_kind(layer), config.has_experts(layer)
-    said = []
-    if len({kind for kind, _ in kinds}) > 1:
-        said.append(_looks(config, kind))
-    if len({has_experts for _, has_experts in kinds}) > 1:
-        said.append("experts" if has_experts else "plain feed-forward")
-    return " with ".join(said)
+    looks = _looks(config, kind) if len({kind for kind, _ in kinds}) > 1 else ""
+    if len({has_experts for _, has_experts in kinds}) == 1:
+        return looks
+    if not looks:
+        return N_("experts") if has_experts else N_("plain feed-forward")
+    return N_(f"{looks} with experts") if has_experts else N_(f"{looks} with plain feed-forward")
 
 
 def _looks(config: ModelConfig, kind: LayerKind) -> str:
     return {
-        "full": "full attention",
-        "window": f"window of {config.window or 0:,}",
-        "nope": "attention without rotation",
+        "full": N_("full attention"),
+        "window": N_(f"window of {config.window or 0:,}"),
+        "nope": N_("attention without rotation"),
         "linear": "Gated DeltaNet",
     }[kind]
 
@@ -148,8 +152,8 @@ def order(config: ModelConfig) -> str:
     start, period = _repeated(names)
     if period in (1, len(names) - start):
         return _runs(names)
-    first = f"first {_runs(names[:start])}; after that " if start else ""
-    return f"{first}{_runs(names[start : start + period])}, repeated"
+    again = N_(f"{_runs(names[start : start + period])}, repeated")
+    return N_(f"first {_runs(names[:start])}; after that {again}") if start else again
 
 
 def _repeated(names: Sequence[str]) -> tuple[int, int]:
@@ -163,100 +167,114 @@ def _repeated(names: Sequence[str]) -> tuple[int, int]:
 
 
 def _runs(names: Sequence[str]) -> str:
-    return ", then ".join(f"{len(list(run))} × {name}" for name, run in groupby(names))
+    runs = (f"{len(list(run))} × {name}" for name, run in groupby(names))
+    return reduce(lambda before, run: N_(f"{before}, then {run}"), runs)
 
 
 def _mixer(config: ModelConfig, layers: Layers) -> Part:
     """How the tokens of these layers learn of each other."""
     size = layers.parameters["attention"]
     if layers.kind == "linear":
-        return Part("Gated DeltaNet: a memory in place of attention", _delta(config), size)
+        return Part(N_("Gated DeltaNet: a memory in place of attention"), _delta(config), size)
     if config.latent.kv_rank:
-        return Part("attention: latent (MLA)", tuple(_latent(config, layers)), size)
-    return Part(f"attention: {sharing(config)}", tuple(_attention(config, layers)), size)
+        return Part(N_("attention: latent (MLA)"), tuple(_latent(config, layers)), size)
+    return Part(N_(f"attention: {sharing(config)}"), tuple(_attention(config, layers)), size)
 
 
 def sharing(config: ModelConfig) -> str:
     """How many query heads share their keys and values."""
     if config.n_kv_heads == config.n_heads:
-        return "multi-head (MHA)"
-    return "multi-query (MQA)" if config.n_kv_heads == 1 else "grouped-query (GQA)"
+        return N_("multi-head (MHA)")
+    return N_("multi-query (MQA)") if config.n_kv_heads == 1 else N_("grouped-query (GQA)")
 
 
 def _attention(config: ModelConfig, layers: Layers) -> Iterator[str]:
-    heads = f"{config.n_heads} query heads, {config.n_kv_heads} of keys and values"
-    yield f"{heads}, each {config.head_dim} wide"
+    yield N_(
+        f"{config.n_heads} query heads, {config.n_kv_heads} of keys and values, each {config.head_dim} wide"
+    )
     if config.short_conv:
-        yield f"before it a convolution over {config.short_conv} tokens of the past"
+        yield N_(f"before it a convolution over {config.short_conv} tokens of the past")
     if config.qk_norm:
-        scope = "each head by itself" if config.qk_norm_scope == "head" else "all heads together"
-        yield f"queries and keys normed, {scope}: {NORMS[config.norm]}"
+        scope = (
+            N_("each head by itself")
+            if config.qk_norm_scope == "head"
+            else N_("all heads together")
+        )
+        yield N_(f"queries and keys normed, {scope}: {NORMS[config.norm]}")
     yield from _looking(config, layers)
     if config.attention_gate:
-        yield "gated by a sigmoid of its input"
+        yield N_("gated by a sigmoid of its input")
     if config.bias or config.qkv_bias:
-        yield f"biases in {_biased(config)}"
+        yield N_(f"biases in {_biased(config)}")
 
 
 def _biased(config: ModelConfig) -> str:
     if not config.qkv_bias:
-        return "the output"
-    return "all projections" if config.bias else "queries, keys and values"
+        return N_("the output")
+    return N_("all projections") if config.bias else N_("queries, keys and values")
 
 
 def _latent(config: ModelConfig, layers: Layers) -> Iterator[str]:
     sizes = config.latent
-    yield (
+    yield N_(
         f"{config.n_heads} heads; queries and keys {config.head_dim} wide, values {sizes.value_dim}"
     )
-    yield (
+    yield N_(
         f"keys and values made from {sizes.kv_rank} normed numbers per token, which are cached with one "
         f"turned key of {sizes.rope_dim} for all heads"
     )
     if sizes.query_rank:
-        yield f"queries through {sizes.query_rank} normed numbers"
+        yield N_(f"queries through {sizes.query_rank} normed numbers")
     yield from _looking(config, layers)
     if config.bias:
-        yield "biases where it narrows, and in the output"
+        yield N_("biases where it narrows, and in the output")
 
 
 def _looking(config: ModelConfig, layers: Layers) -> Iterator[str]:
     """What attention may look at, how it knows where, and how it weighs."""
     sight = window(config, layers.kind)
-    yield "looks at the whole past" if sight is None else f"looks at the last {sight:,} tokens"
+    yield (
+        N_("looks at the whole past")
+        if sight is None
+        else N_(f"looks at the last {sight:,} tokens")
+    )
     if config.position == "rotary":
         yield _rotation(config, layers)
     if config.attention_scale:
-        yield f"scores multiplied by {config.attention_scale:.4g}"
+        yield N_(f"scores multiplied by {config.attention_scale:.4g}")
     if config.attention_softcap:
-        yield f"scores bent to stay below {_number(config.attention_softcap)}"
+        yield N_(f"scores bent to stay below {_number(config.attention_softcap)}")
 
 
 def _rotation(config: ModelConfig, layers: Layers) -> str:
     if layers.kind == "nope":
-        return "not turned by position"
+        return N_("not turned by position")
     theta, scaling = config.rope_theta, config.rope_scaling
     if layers.kind == "window":
         theta = config.rope_theta_window or theta
-    text = f"turned by position: rotary, theta {_number(theta)}"
+    text = N_(f"turned by position: rotary, theta {_number(theta)}")
     if config.turned_dim < config.head_dim:
-        text += f", {config.turned_dim} of {config.head_dim} numbers"
+        text = N_(f"{text}, {config.turned_dim} of {config.head_dim} numbers")
     if layers.kind == "window" or scaling.kind == "none":
         return text
     if scaling.kind != "linear":
-        text += f", learned on {scaling.original_context_length:,} tokens"
-    return f"{text}, stretched {scaling.factor:g} × ({scaling.kind})"
+        text = N_(f"{text}, learned on {scaling.original_context_length:,} tokens")
+    return N_(f"{text}, stretched {scaling.factor:g} × ({scaling.kind})")
 
 
 def _delta(config: ModelConfig) -> tuple[str, ...]:
     sizes = config.delta
     return (
-        f"{sizes.n_key_heads} query and key heads, each {sizes.key_dim} wide; "
-        f"{sizes.n_value_heads} value heads, each {sizes.value_dim} wide",
-        f"before it a convolution over {sizes.conv_width} tokens",
-        f"remembers {sizes.n_value_heads} × {sizes.key_dim} × {sizes.value_dim} numbers, however "
-        "long the text",
-        "what it reads is normed (RMSNorm) and gated",
+        N_(
+            f"{sizes.n_key_heads} query and key heads, each {sizes.key_dim} wide; "
+            f"{sizes.n_value_heads} value heads, each {sizes.value_dim} wide"
+        ),
+        N_(f"before it a convolution over {sizes.conv_width} tokens"),
+        N_(
+            f"remembers {sizes.n_value_heads} × {sizes.key_dim} × {sizes.value_dim} numbers, however "
+            "long the text"
+        ),
+        N_("what it reads is normed (RMSNorm) and gated"),
     )
 
 
@@ -264,29 +282,31 @@ def _thinker(config: ModelConfig, layers: Layers) -> Part:
     """What every token does by itself in these layers."""
     size, d_model = layers.parameters["feed_forward"], config.d_model
     if layers.has_experts:
-        title = f"mixture of {config.experts.count} experts, {config.experts.active} for each token"
+        title = N_(
+            f"mixture of {config.experts.count} experts, {config.experts.active} for each token"
+        )
         return Part(title, tuple(_experts(config, layers)), size)
     details = [f"{d_model:,} → {config.d_ff:,} → {d_model:,}"]
     if config.feed_forward in GATED:
-        details[0] += f", gated by another {d_model:,} → {config.d_ff:,}"
+        details[0] = N_(f"{details[0]}, gated by another {d_model:,} → {config.d_ff:,}")
     if config.bias:
-        details.append("biases")
-    return Part(f"feed-forward: {ACTIVATIONS[config.feed_forward]}", tuple(details), size)
+        details.append(N_("biases"))
+    return Part(N_(f"feed-forward: {ACTIVATIONS[config.feed_forward]}"), tuple(details), size)
 
 
 def _experts(config: ModelConfig, layers: Layers) -> Iterator[str]:
     experts, d_model = config.experts, config.d_model
-    yield f"each a SwiGLU {d_model:,} → {experts.d_ff:,} → {d_model:,}"
+    yield N_(f"each a SwiGLU {d_model:,} → {experts.d_ff:,} → {d_model:,}")
     if experts.shared_d_ff:
-        gated = ", gated" if experts.shared_gate else ""
-        yield f"and one {d_model:,} → {experts.shared_d_ff:,} → {d_model:,} for every token{gated}"
-    weights = "adding up to 1" if experts.renormalize else "not adding up to 1"
-    scale = f", times {experts.scale:g}" if experts.scale != 1 else ""
-    yield f"a router weighs them, {weights}{scale}"
+        shared = N_(f"and one {d_model:,} → {experts.shared_d_ff:,} → {d_model:,} for every token")
+        yield N_(f"{shared}, gated") if experts.shared_gate else shared
+    weights = N_("adding up to 1") if experts.renormalize else N_("not adding up to 1")
+    router = N_(f"a router weighs them, {weights}")
+    yield N_(f"{router}, times {experts.scale:g}") if experts.scale != 1 else router
     if experts.groups > 1:
-        yield f"from the best {experts.active_groups} of {experts.groups} groups"
+        yield N_(f"from the best {experts.active_groups} of {experts.groups} groups")
     active = layers.parameters["feed_forward"] - layers.idle
-    yield f"{active:,} parameters work on a token"
+    yield N_(f"{active:,} parameters work on a token")
 
 
 def _number(number: float) -> str:

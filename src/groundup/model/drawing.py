@@ -7,11 +7,15 @@ at a ⊕, so that one sees which norms stand on the stream and which beside it.
 import html
 import textwrap
 from collections.abc import Iterator
+from unicodedata import east_asian_width
 
+from groundup.language import N_, shown
 from groundup.model.diagram import Block, Diagram, Part, Residual
 
 # Columns: the whole, the frames, and where the stream and its branches run.
 WIDTH, FRAME, STREAM, BRANCH = 90, 70, 6, 13
+# Stands after each character that takes two columns, so that a text is as long as it is wide.
+FILLER = "\0"
 ASCII = str.maketrans("│─┌┐└┘┴┬├⊕◄×→²", "|-+++++++O<x>2")
 
 Line = tuple[str, str]
@@ -21,7 +25,7 @@ Line = tuple[str, str]
 def to_text(found: Diagram) -> str:
     """The diagram in box characters, no wider than `WIDTH`, with parameters to the right."""
     lines = [f"{left:<{FRAME}}{size:>{WIDTH - FRAME}}" for left, size in _lines(found)]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(line.rstrip() for line in lines).replace(FILLER, "")
 
 
 def to_ascii(text: str) -> str:
@@ -30,11 +34,11 @@ def to_ascii(text: str) -> str:
 
 
 def _lines(found: Diagram) -> Iterator[Line]:
-    yield "  token ids", "parameters"
+    yield f"  {_shown(N_('token ids'))}", _shown(N_("parameters"))
     yield _stream()
     for part in found.before:
         yield from _box(part, 2, STREAM, FRAME - 2)
-    for text in textwrap.wrap(found.stream, FRAME - STREAM - 4, break_on_hyphens=False):
+    for text in textwrap.wrap(_shown(found.stream), FRAME - STREAM - 4, break_on_hyphens=False):
         yield f"{'':<{STREAM}}│   {text}", ""
     for block in found.blocks:
         yield _stream()
@@ -43,7 +47,12 @@ def _lines(found: Diagram) -> Iterator[Line]:
     for part in found.after:
         yield from _box(part, 2, STREAM, FRAME - 2)
     yield _stream()
-    yield "  logits of the next token", ""
+    yield f"  {_shown(N_('logits of the next token'))}", ""
+
+
+def _shown(text: str) -> str:
+    """A text in the reader's language, with its fillers."""
+    return "".join(c + FILLER if east_asian_width(c) in "WF" else c for c in shown(text))
 
 
 def _stream() -> Line:
@@ -66,17 +75,17 @@ def _size(part: Part) -> str:
 
 
 def _words(part: Part, width: int) -> Iterator[str]:
-    yield part.title
+    yield _shown(part.title)
     for detail in part.details:
         yield from textwrap.wrap(
-            detail, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
-        )
+            _shown(detail), width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False,
+        )  # fmt: skip
 
 
 def _frame(block: Block) -> Iterator[Line]:
     """The parts of a block in a frame that carries its name."""
-    title = f"── {block.title} ".ljust(FRAME - STREAM - 2, "─")
-    yield f"┌{'─' * (STREAM - 1)}┴{title}┐", f"each {block.parameters:,}"
+    title = f"── {_shown(block.title)} ".ljust(FRAME - STREAM - 2, "─")
+    yield f"┌{'─' * (STREAM - 1)}┴{title}┐", _shown(N_(f"each {block.parameters:,}"))
     for step in block.steps:
         yield _framed(_stream())
         yield from map(_framed, _step(step))

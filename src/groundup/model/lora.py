@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import InputError, unknown
+from groundup.language import N_
 from groundup.model.config import LoraConfig
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT, Head
@@ -223,7 +224,7 @@ def targeted(model: GPT, patterns: list[str]) -> dict[str, Base]:
         if not found:
             known = {re.sub(r"\.\d+\.", ".*.", name).removeprefix("blocks.*.") for name in layers}
             known |= {name.rpartition(".")[2] for name in layers}
-            raise unknown("linear layer", pattern, known, "the adapter's targets")
+            raise unknown("linear layer", pattern, known, N_("the adapter's targets"))
         chosen |= found
     return {name: layer for name, layer in layers.items() if name in chosen}
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from groundup.errors import unknown
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 
 _TRANSFORMER = {
@@ -69,4 +70,4 @@ def preset(name: str, **overrides: Any) -> ModelConfig:
     """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
-    return ModelConfig.parse(PRESETS[name] | overrides, where=f"preset {name}")
+    return ModelConfig.parse(PRESETS[name] | overrides, where=N_(f"preset {name}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from groundup import page
+from groundup.language import N_
 from groundup.model import cost
 from groundup.model.config import LayerKind, ModelConfig
 from groundup.model.diagram import diagram, sharing
@@ -12,13 +13,13 @@ from groundup.model.drawing import STYLE, to_html
 Table = tuple[str, list[str], list[list[str]]]
 """(name, header, rows)."""
 
-NAMES = {"delta": "Gated DeltaNet", "feed_forward": "feed-forward"}
+NAMES = {"delta": "Gated DeltaNet", "feed_forward": N_("feed-forward")}
 WEIGHTS = {
-    "weights": "weights in float32", "weights_float16": "weights in float16 or bfloat16",
-    "weights_int8": "weights in 8 bits", "weights_int4": "weights in 4 bits",
-    "training": "training in float32, without activations",
+    "weights": N_("weights in float32"), "weights_float16": N_("weights in float16 or bfloat16"),
+    "weights_int8": N_("weights in 8 bits"), "weights_int4": N_("weights in 4 bits"),
+    "training": N_("training in float32, without activations"),
 }  # fmt: skip
-NOTE = (
+NOTE = N_(
     "The cache of a window holds it twice over, so that what is left of it moves to the front only now "
     "and then."
 )
@@ -55,12 +56,12 @@ def remembers(config: ModelConfig) -> str:
     kinds: set[LayerKind] = {kind for kind, _ in cost.layers_alike(config)}
     said, latent = [], config.latent
     if kinds != {"linear"} and latent.kv_rank:
-        said = ["MLA", f"{latent.kv_rank:,} + {latent.rope_dim} numbers"]
+        said = ["MLA", N_(f"{latent.kv_rank:,} + {latent.rope_dim} numbers")]
     elif kinds != {"linear"}:
         short = sharing(config).split("(")[1].rstrip(")")
-        said = [short, f"{config.n_kv_heads} kv head{'s' if config.n_kv_heads > 1 else ''}"]
+        said = [short, N_(f"{config.n_kv_heads} kv head{'s' if config.n_kv_heads > 1 else ''}")]
     if any(cost.window(config, kind) for kind in kinds):
-        said.append(f"window of {config.window:,}")
+        said.append(N_(f"window of {config.window:,}"))
     if "linear" in kinds:
         said.append("Gated DeltaNet")
     return ", ".join(said)
@@ -69,33 +70,33 @@ def remembers(config: ModelConfig) -> str:
 def tables(config: ModelConfig) -> Iterator[Table]:
     """Parameters by part, operations, memory, and the cache by length beside other ways."""
     found = figures(config)
-    yield "Parameters", ["part", "parameters", "share"], _parameter_rows(found)
+    yield N_("Parameters"), [N_("part"), N_("parameters"), N_("share")], _parameter_rows(found)
     yield (
-        "Operations for a token, with the context full",
-        ["what", "FLOPs"],
+        N_("Operations for a token, with the context full"),
+        [N_("what"), "FLOPs"],
         [
-            ["forward", f"{found['flops_per_token']:,}"],
-            ["training: forward and backward", f"{found['training_flops_per_token']:,}"],
+            [N_("forward"), f"{found['flops_per_token']:,}"],
+            [N_("training: forward and backward"), f"{found['training_flops_per_token']:,}"],
         ],
     )
     memory = [[words, size_text(found["memory_bytes"][name])] for name, words in WEIGHTS.items()]
-    yield "Memory", ["of what", "size"], memory
-    others = [f"as {words}" for name, words in found["caches"].items() if name != "this_model"]
-    header = ["tokens", f"this model: {found['caches']['this_model']}", *others]
+    yield N_("Memory"), [N_("of what"), N_("size")], memory
+    others = [N_(f"as {words}") for name, words in found["caches"].items() if name != "this_model"]
+    header = [N_("tokens"), N_(f"this model: {found['caches']['this_model']}"), *others]
     rows = [
         [f"{length:,}", *map(size_text, sizes)]
         for length, *sizes in (row.values() for row in found["cache_bytes_by_length"])
     ]
-    yield "Cache of one text by its length, in float32", header, rows
+    yield N_("Cache of one text by its length, in float32"), header, rows
 
 
 def _parameter_rows(found: dict[str, Any]) -> list[list[str]]:
     total = found["parameters"]
     parts: dict[str, int] = found["parameters_by_part"]
     counts = {NAMES.get(name, name): count for name, count in parts.items() if count}
-    counts["in all"] = total
+    counts[N_("in all")] = total
     if found["active_parameters"] < total:
-        counts["of these at work on a token"] = found["active_parameters"]
+        counts[N_("of these at work on a token")] = found["active_parameters"]
     return [[name, f"{count:,}", f"{count / total:.1%}"] for name, count in counts.items()]
 
 

@@ -12,6 +12,7 @@ from math import sqrt
 from typing import Any
 
 from groundup import page
+from groundup.language import N_
 
 # Student's t: 95 % of differences lie within so many standard errors, by degrees of freedom from 1.
 # Beyond 30 the last serves, which makes the interval a little too wide.
@@ -21,10 +22,11 @@ T_95 = (
     2.045, 2.042,
 )  # fmt: skip
 HEADER = (
-    "recipe", "what is changed", "bits per byte", "what it bought", "verdict", "parameters", "tokens/s",
-    "training memory", "key-value cache",
+    N_("recipe"), N_("what is changed"), N_("bits per byte"), N_("what it bought"), N_("verdict"),
+    N_("parameters"), "tokens/s", N_("training memory"), N_("key-value cache"),
 )  # fmt: skip
-BETTER, WORSE, UNSHOWN, ONE_SEED = "better", "worse", "no difference shown", "one seed cannot tell"
+BETTER, WORSE = N_("better"), N_("worse")
+UNSHOWN, ONE_SEED = N_("no difference shown"), N_("one seed cannot tell")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from groundup.evaluate.results import Measured, Result, result_from_json
 from groundup.evaluate.subject import LocalModel, Scorer
 from groundup.files import atomic_file
+from groundup.language import N_
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.measure import (
     Exam,
@@ -85,5 +86,7 @@ def _baselines(recipe: Recipe, watcher: Watcher) -> dict[str, Scorer]:
     """The model that was gone on from, if there is one."""
     begun = recipe.finetune.model or recipe.pretrain.begin_from
     return (
-        {"base model": LocalModel(*load(find(begun)), progress=watcher.advanced)} if begun else {}
+        {N_("base model"): LocalModel(*load(find(begun)), progress=watcher.advanced)}
+        if begun
+        else {}
     )

@@ -28,6 +28,7 @@ from groundup.evaluate.prediction import predict
 from groundup.evaluate.results import Figure, Measured, Result
 from groundup.evaluate.sections import classification_result, exam_result, language_result
 from groundup.evaluate.subject import LocalModel, Scorer
+from groundup.language import N_
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import VALIDATION, read_index, read_source
 from groundup.recipe.encode import sources_of
@@ -62,8 +63,10 @@ def trained_on(source: str | Path, paths: Paths) -> list[str]:
     named = [path for part in (recipe.data, *recipe.data.sources) for path in part.paths]
     known = {fingerprint([p]) for p in (*named, *recipe.finetune.data) if Path(p).exists()}
     return [
-        f"{source} was trained on rows of {path}: how it does there says little about other texts. What it "
-        f"does on those that were kept aside stands in {run.report}"
+        N_(
+            f"{source} was trained on rows of {path}: how it does there says little about other texts. "
+            f"What it does on those that were kept aside stands in {run.report}"
+        )
         for path in paths
         if path != STANDARD_INPUT and fingerprint([path]) in known
     ]
@@ -83,7 +86,7 @@ def measure_text(
     figures = {"texts": {path: _text_figures(score) for path, score in scores.items()}}
     results = [language_result(name, path, score) for path, score in scores.items()]
     if len(scores) > 1:
-        results.append(language_result(name, "all together", whole))
+        results.append(language_result(name, N_("all together"), whole))
     return Measured(_text_figures(whole) | figures, results)
 
 
@@ -151,7 +154,7 @@ def exam_from_documents(paths: Paths, train: Paths = (), config: ClozeConfig | N
     pieces = [piece for path in paths for piece in _held_out(Path(path))]
     bad = BadRows()
     for leak in find_leaks(read_pieces(train), pieces) if train else ():
-        bad.add(leak.against, f"this document is in the training text too: {leak.train}")
+        bad.add(leak.against, N_(f"this document is in the training text too: {leak.train}"))
     leaked = {where for where, _ in bad.problems}
     kept = [piece for piece in pieces if piece.where not in leaked]
     if not kept:
@@ -161,7 +164,7 @@ def exam_from_documents(paths: Paths, train: Paths = (), config: ClozeConfig | N
         )  # fmt: skip
     where = [piece.where for piece in kept if piece.starts_document]
     questions = build_cloze(list(join_pieces(kept)), config, where)
-    return Exam("built from held-out documents", questions, bad, len(questions))
+    return Exam(N_("built from held-out documents"), questions, bad, len(questions))
 
 
 def _held_out(path: Path) -> list[Piece]:
@@ -222,9 +225,9 @@ def _against(other: ExamResult, result: ExamResult) -> dict[str, Any]:
 def _compared(name: str, other: ExamResult, result: ExamResult) -> str:
     """One baseline in words: what it gets, and whether the model is clearly above or below it."""
     difference = compare(other, result)
-    above = "better" if difference.mean > 0 else "worse"
-    said = f"the model is {above}" if difference.is_clear else "no clear difference"
-    return (
+    above = N_("the model is better") if difference.mean > 0 else N_("the model is worse")
+    said = above if difference.is_clear else N_("no clear difference")
+    return N_(
         f"{name}: {other.accuracy:.3f} {other.interval}; {said}: "
         f"{difference.mean:+.3f} {difference.interval}"
     )
@@ -243,7 +246,9 @@ def measure_tasks(
     metrics = run_tasks(model, tasks, limit)
     cut = model.cut + subject.cut_prompts
     notes = (
-        [f"{cut:,} contexts are longer than the model's: only their ends were read"] if cut else []
+        [N_(f"{cut:,} contexts are longer than the model's: only their ends were read")]
+        if cut
+        else []
     )
     results = [
         Result(f"Task: {task}", name, _metric_figures(values), notes=notes)
@@ -281,10 +286,11 @@ def measure_labels(source: str | Path, name: str, paths: Paths) -> Measured:
     found = measure(predict(classifier, tokenizer, texts), truth, labels, texts)
     chance = float(np.bincount(truth).max() / len(truth))
     better = found.interval.low > chance
-    verdict = (
-        f"{'better than' if better else 'no better than'} always saying the most frequent label: "
-        f"{found.accuracy:.3f} {found.interval}, that gets {chance:.3f}"
-    )
+    said = (
+        N_("better than always saying the most frequent label") if better
+        else N_("no better than always saying the most frequent label")
+    )  # fmt: skip
+    verdict = N_(f"{said}: {found.accuracy:.3f} {found.interval}, that gets {chance:.3f}")
     result = classification_result(name, ", ".join(Path(path).name for path in paths), found, {})
     notes = [bad.summary(len(examples))] if bad else []
     baselines = [Figure("always the most frequent label", chance)]

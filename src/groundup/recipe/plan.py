@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.report import TOKENS_PER_PARAMETER
+from groundup.language import N_
 from groundup.model.cost import parameter_count
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.pretrain import identity
@@ -126,8 +127,10 @@ def _check_disk(plan: Plan, out: Path) -> None:
     need, free = plan.disk_bytes, shutil.disk_usage(there).free
     if need > USABLE * free:
         plan.problems.append(
-            f"the run writes {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "
-            f"{there}: choose another --out, or --pretrain.train.keep_checkpoints 1"
+            N_(
+                f"the run writes {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "
+                f"{there}: choose another --out, or --pretrain.train.keep_checkpoints 1"
+            )
         )
 
 
@@ -136,12 +139,16 @@ def _note_text(plan: Plan, trial: Trial) -> None:
     tokens, size = trial.tokens, parameter_count(trial.config)
     if tokens < size:
         plan.notes.append(
-            f"{tokens:,.0f} tokens of text for {size:,} parameters: at {TOKENS_PER_PARAMETER} tokens "
-            f"for each, this text trains {tokens / TOKENS_PER_PARAMETER:,.0f} from scratch. Choose a "
-            "smaller --pretrain.preset, or go on from a model with --pretrain.begin_from"
+            N_(
+                f"{tokens:,.0f} tokens of text for {size:,} parameters: at {TOKENS_PER_PARAMETER} "
+                f"tokens for each, this text trains {tokens / TOKENS_PER_PARAMETER:,.0f} from scratch. "
+                "Choose a smaller --pretrain.preset, or go on from a model with --pretrain.begin_from"
+            )
         )
     if trial.epochs > MOST_EPOCHS:
         plan.notes.append(
-            f"the text will be read {trial.epochs:.0f} times; beyond about {MOST_EPOCHS} a model "
-            "learns little more from it (Muennighoff et al. 2023)"
+            N_(
+                f"the text will be read {trial.epochs:.0f} times; beyond about {MOST_EPOCHS} a model "
+                "learns little more from it (Muennighoff et al. 2023)"
+            )
         )

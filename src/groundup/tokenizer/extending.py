@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.sources.read import read_pieces
 from groundup.tokenizer.library import whole_characters
 from groundup.tokenizer.saving import add_tokens, described_words
 from groundup.tokenizer.tokenizer import Tokenizer
 
-_REMOVE = ("the words", "correct or remove them")
+_REMOVE = (N_("the words"), N_("correct or remove them"))
 
 
 def extended(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
@@ -27,7 +28,7 @@ def extended(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
     ids = {word: tokenizer.vocab_size + i for i, word in enumerate(words)}
     files = whole_files(tokenizer)
     add_tokens(files, described_words(ids))
-    longer = Tokenizer.from_files(files, "the extended tokenizer")
+    longer = Tokenizer.from_files(files, N_("the extended tokenizer"))
     if taken := [word for word, id_ in ids.items() if pieces_of(longer, word) != [id_]]:
         # In a tokenizer.json of BPE on bytes, é is how the byte E9 is written.
         raise InputError(
@@ -63,14 +64,14 @@ def check_words(tokenizer: Tokenizer, words: Sequence[str]) -> None:
     counts = Counter(words)
     begins = "" if tokenizer.vocabulary.prefix else " "
     wrong = {
-        "empty, or with a line end, or with a space where none may be": [
+        N_("empty, or with a line end, or with a space where none may be"): [
             word for word in words if not is_word(word.removeprefix(begins))
         ],
-        "there more than once": [word for word in counts if counts[word] > 1],
-        "with a special token inside, or ending as one begins": [
+        N_("there more than once"): [word for word in counts if counts[word] > 1],
+        N_("with a special token inside, or ending as one begins"): [
             word for word in words if meets_special(tokenizer, word)
         ],
-        "one token already, alone or after a space": [
+        N_("one token already, alone or after a space"): [
             word for word in words if is_token(tokenizer, word)
         ],
     }
@@ -106,4 +107,4 @@ def meets_special(tokenizer: Tokenizer, word: str) -> bool:
 
 def listed(words: Sequence[str]) -> str:
     shown = ", ".join(map(repr, words[:5]))
-    return shown if len(words) <= 5 else f"{shown} and {len(words) - 5} more"
+    return shown if len(words) <= 5 else N_(f"{shown} and {len(words) - 5} more")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.errors import CorruptFileError, InputError, unknown
+from groundup.language import N_
 from groundup.tokenizer.added import apart
 from groundup.tokenizer.library import LibraryVocabulary
 from groundup.tokenizer.ranks import GPT4O_PATTERN, LLAMA3_PATTERN, QWEN_PATTERN, RankVocabulary
@@ -88,7 +89,7 @@ _IDS = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token": "
 # Reading
 
 
-def read_gguf_tokenizer(fields: Fields, where: str = "the GGUF file") -> Tokenizer:
+def read_gguf_tokenizer(fields: Fields, where: str = N_("the GGUF file")) -> Tokenizer:
     """The tokenizer of a GGUF file with `fields`, as the files of a directory would describe it.
 
     Raises `InputError` for a kind that is not supported and `CorruptFileError` where fields are
@@ -209,7 +210,7 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
     match vocabulary:
         case SentencePieceVocabulary():
             if not vocabulary.is_bpe:
-                raise _not_in_llama_cpp("a SentencePiece model of the Unigram kind")
+                raise _not_in_llama_cpp(N_("a SentencePiece model of the Unigram kind"))
             fields = _piece_fields(dict(enumerate(vocabulary.pieces)), bool(vocabulary.prefix))
         case LibraryVocabulary() if vocabulary.content["model"].get("byte_fallback"):
             fields = _piece_fields(_pieces_of_merges(vocabulary), bool(vocabulary.prefix))
@@ -218,7 +219,7 @@ def gguf_tokenizer_fields(tokenizer: Tokenizer, vocab_size: int | None = None) -
         case MergeVocabulary() | RankVocabulary():
             fields = _byte_level_fields(vocabulary)
         case _:
-            raise _not_in_llama_cpp("a vocabulary of characters")
+            raise _not_in_llama_cpp(N_("a vocabulary of characters"))
     pieces: dict[int, Piece] = fields.pop("pieces")
     space = SPACE if fields[f"{KEY}model"] == "llama" else " "
     pieces |= {
@@ -263,7 +264,7 @@ def _name_of_cut(patterns: Sequence[str], whole_words: bool) -> str:
     for name, cut in CUTS.items():
         if cut.patterns == wanted and cut.whole_words == whole_words:
             return name
-    raise _not_in_llama_cpp(f"words cut by {' and then '.join(patterns)}")
+    raise _not_in_llama_cpp(N_(f"words cut by {' and then '.join(patterns)}"))
 
 
 def _byte_level_fields(vocabulary: MergeVocabulary | RankVocabulary) -> dict[str, Any]:
@@ -286,7 +287,7 @@ def _library_fields(vocabulary: LibraryVocabulary) -> dict[str, Any]:
     content, model = vocabulary.content, vocabulary.content["model"]
     normalizer = (content.get("normalizer") or {"type": "NFC"})["type"]
     if model["type"] != "BPE" or normalizer != "NFC":
-        raise _not_in_llama_cpp(f"{model['type']} with the normalizer {normalizer}")
+        raise _not_in_llama_cpp(N_(f"{model['type']} with the normalizer {normalizer}"))
     patterns = list(_patterns(content.get("pre_tokenizer") or {}))
     return {
         f"{KEY}model": "gpt2",
@@ -319,14 +320,14 @@ def _patterns(pre_tokenizer: Mapping[str, Any]) -> Iterable[str]:
                 if step.get("use_regex", True):
                     yield GPT2_PATTERN
             case _:
-                raise _not_in_llama_cpp(f"the pre-tokenizer {step.get('type')}")
+                raise _not_in_llama_cpp(N_(f"the pre-tokenizer {step.get('type')}"))
 
 
 def _piece_fields(pieces: dict[int, Piece], prefix: bool) -> dict[str, Any]:
     """Those of pieces with scores. llama.cpp puts the prefix after every special token, whatever the
     model wants; that only ever makes a difference right after one."""
     if not any(piece.type == BYTE for piece in pieces.values()):
-        raise _not_in_llama_cpp("pieces without the 256 bytes")
+        raise _not_in_llama_cpp(N_("pieces without the 256 bytes"))
     return {f"{KEY}model": "llama", f"{KEY}pre": "default",
             f"{KEY}add_space_prefix": prefix, "pieces": pieces}  # fmt: skip
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from groundup.errors import CorruptFileError, GroundupError, InputError
+from groundup.language import N_
 from groundup.tokenizer.spelling import from_printable
 from groundup.tokenizer.vocabulary import keeps_to_words, word_cut
 
@@ -83,7 +84,7 @@ class LibraryVocabulary:
         return kinds <= _LOCAL and keeps_to_words(self.tokens)
 
     def _build(self, source: bytes) -> Any:
-        tokenizers = library("tokenizers", "this tokenizer.json")
+        tokenizers = library("tokenizers", N_("this tokenizer.json"))
         try:
             built = tokenizers.Tokenizer.from_buffer(source)
         except Exception as error:  # the library raises plain Exception, with a Rust error's text

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from groundup.errors import CorruptFileError
+from groundup.language import N_
 from groundup.tokenizer.library import library, whole_characters
 from groundup.tokenizer.vocabulary import keeps_to_words, word_cut
 
@@ -61,10 +62,10 @@ class SentencePieceVocabulary:
         return self._processor(self.model + _message(3, _number(3, 0)))
 
     def _processor(self, model: bytes) -> Any:
-        sentencepiece = library("sentencepiece", "a SentencePiece model")
+        sentencepiece = library("sentencepiece", N_("a SentencePiece model"))
         try:
             if not model:  # the library takes this for no model yet
-                raise RuntimeError("it is empty")
+                raise RuntimeError(N_("it is empty"))
             return sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
             raise CorruptFileError(

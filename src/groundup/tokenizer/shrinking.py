@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.tokenizer.extending import whole_files
 from groundup.tokenizer.files import parse_json
 from groundup.tokenizer.saving import written
@@ -38,13 +39,13 @@ def shrunk(tokenizer: Tokenizer, used: Iterable[int]) -> tuple[Tokenizer, list[i
     kept = sorted(_with_ancestors(content["model"], _needed(tokenizer, content) | set(used)))
     new_id = {old: new for new, old in enumerate(kept)}
     _renumber(files, content, new_id)
-    return Tokenizer.from_files(files, "the shrunk tokenizer"), kept
+    return Tokenizer.from_files(files, N_("the shrunk tokenizer")), kept
 
 
 def _check(content: Json) -> None:
     model = content.get("model") or {}
     if model.get("type") != "BPE":
-        kind = model.get("type", "one without a tokenizer.json")
+        kind = model.get("type", N_("one without a tokenizer.json"))
         raise InputError(
             f"only a vocabulary of merges can be shrunk, and this is {kind}", "tokenizer.json",
             "supported: BPE in a tokenizer.json, as GPT-2, Llama 3, Qwen and our own have it",

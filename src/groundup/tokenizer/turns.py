@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.tokenizer.chat import (
     SPOKEN,
     Marked,
@@ -27,7 +28,9 @@ from groundup.tokenizer.chat import (
 )
 
 _GENERATION = re.compile(r"\{%[-+]?\s*generation\b")
-_FIX = "put {% generation %} … {% endgeneration %} round what the assistant says, in the template"
+_FIX = N_(
+    "put {% generation %} … {% endgeneration %} round what the assistant says, in the template"
+)
 
 Render = Callable[..., str]
 
@@ -54,13 +57,13 @@ def mark_turns(
     turns = [i for i, message in enumerate(quotes) if message.get("role") == "assistant"]
     words = _find_words(render, quotes, whole.text)
     if len(words) != len(turns):
-        raise _unclear(f"of {len(turns)} turns of the assistant it shows {len(words)}")
+        raise _unclear(N_(f"of {len(turns)} turns of the assistant it shows {len(words)}"))
     spoken: Ranges = []
     for turn, (first, last) in zip(turns, words, strict=True):
         begin = _prompt_length(render, quotes[:turn], whole.text[:last])
         begin = first if begin is None else begin
         if begin is None:
-            raise _unclear(f"it cuts message {turn + 1}")
+            raise _unclear(N_(f"it cuts message {turn + 1}"))
         spoken.append((begin, _turn_end(whole.text, last, special_tokens)))
     return replace(whole, spoken=spoken)
 
@@ -78,7 +81,7 @@ def _find_words(
     beginning is None where the template leaves it out."""
     text = render([_with_marks(message) for message in messages])
     if unmarked(text).text != whole:
-        raise _unclear("it looks into the assistant's messages")
+        raise _unclear(N_("it looks into the assistant's messages"))
     words: list[tuple[int | None, int]] = []
     first = None
     for mark, at in mark_places(text):
@@ -97,7 +100,7 @@ def _with_marks(message: Message) -> Message:
         return message
     text = message.get("content")
     if not isinstance(text, str) or message.get("tool_calls"):
-        raise _unclear("a message of the assistant is more than a text")
+        raise _unclear(N_("a message of the assistant is more than a text"))
     words = text.strip()
     before, after = text.split(words, 1) if words else ("", text)
     return dict(message) | {"content": f"{before}{SPOKEN[0]}{words}{SPOKEN[1]}{after}"}

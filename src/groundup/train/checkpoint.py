@@ -201,10 +201,11 @@ def _read_state(path: Path) -> dict:
 
 def _damaged(path: Path, name: str) -> CorruptFileError:
     before = [other.name for other in checkpoints(path.parent) if other.name < path.name]
-    cure = f"to go on from {before[-1]}" if before else "and start again without --resume"
     return CorruptFileError(
-        "a file of this checkpoint is cut or changed", str(path / name), f"remove {path} {cure}"
-    )
+        "a file of this checkpoint is cut or changed", str(path / name),
+        f"remove {path} to go on from {before[-1]}" if before
+        else f"remove {path} and start again without --resume",
+    )  # fmt: skip
 
 
 def _checksum(path: Path) -> str:

@@ -18,6 +18,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from groundup.errors import InputError, TrainingError
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.train.checkpoint import TrainState
 from groundup.train.config import TrainConfig
@@ -176,11 +177,11 @@ def pick_device(name: str) -> torch.device:
 
 def refuse_nan(run: Run) -> None:
     """Stop before a bad number reaches the weights, and say which one it was: raises `TrainingError`."""
-    for name, value in (("loss", run.loss), ("gradient", run.gradient_norm)):
+    for name, value in ((N_("loss"), run.loss), (N_("gradient"), run.gradient_norm)):
         if not math.isfinite(value):
             raise TrainingError(
                 f"the {name} became {value} (learning rate {run.rate:.3g} of its peak)",
                 f"step {run.state.step + 1}",
                 "lower --train.learning_rate or --train.matrix_learning_rate, or lengthen "
-                f"--train.warmup; the last good checkpoint: {run.checkpoint or 'none yet'}",
+                f"--train.warmup; the last good checkpoint: {run.checkpoint or N_('none yet')}",
             )

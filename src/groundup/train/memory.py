@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.cost import parameter_count
 from groundup.model.experts import MixtureOfExperts, evenly
@@ -57,7 +58,7 @@ def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
     need = sum(training_bytes(config, train).values())
     if need <= free:
         return None
-    return (
+    return N_(
         f"training needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
         f"{_largest_that_fits(config, train, free)}"
     )
@@ -70,16 +71,16 @@ def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> 
     if first <= free:
         micro_batch = 1 + int((free - first) // (second - first))
         passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
-        return (
+        return N_(
             f"a train.micro_batch of {micro_batch} would fit (with a train.grad_accumulation of "
             f"{passes} it learns the same)"
         )
     shapes = {name: preset(name, vocab_size=config.vocab_size) for name in PRESETS}
     fitting = [n for n, c in shapes.items() if sum(training_bytes(c, one).values()) <= free]
     if not fitting:
-        return "no preset fits: free some memory"
+        return N_("no preset fits: free some memory")
     largest = max(fitting, key=lambda name: parameter_count(shapes[name]))
-    return f"the largest preset that fits is {largest} with a train.micro_batch of 1"
+    return N_(f"the largest preset that fits is {largest} with a train.micro_batch of 1")
 
 
 def _free_memory(train: TrainConfig) -> int:

@@ -18,6 +18,7 @@ from groundup.data.instructions import Conversation
 from groundup.data.packing import Example, Packed, PackedRows, joined
 from groundup.data.splitting import split_by
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.model.loss import token_scores
@@ -59,7 +60,7 @@ def encode_conversations(
             continue
         learned = np.array(spoken) | (mask == "all")
         examples.append(Example(np.array(ids, np.int32), learned))
-    bad.refuse_if_all(len(examples), "choose another chat template (--template)")
+    bad.refuse_if_all(len(examples), N_("choose another chat template (--template)"))
     return examples
 
 

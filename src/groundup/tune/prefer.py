@@ -18,6 +18,7 @@ from torch import Tensor
 
 from groundup.data.order import drawn
 from groundup.data.pairs import EncodedPairs, Pairs
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.train.log_probs import row_log_probs
 from groundup.train.loop import on_device
@@ -147,7 +148,7 @@ def nothing_learned(losses: Sequence[float], config: PreferConfig) -> str | None
         start = fmean(losses[:WATCHED])
     if recent < start * (1 - MOVED) or recent > start * (1 + MOVED):
         return None
-    return (
+    return N_(
         f"after {len(losses)} steps the {config.loss} loss sits at {recent:.4f}, where it began"
         f" ({start:.4f}{known}): nothing is learned. Raise the learning rate or train longer, check"
         " that chosen and rejected answers differ in something that can be told"

@@ -19,6 +19,7 @@ from torch import Tensor
 from groundup.errors import InputError
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.log_probs import token_log_probs
@@ -189,7 +190,7 @@ def nothing_to_learn(mixed_groups: Sequence[float]) -> str | None:
     they were not, or where it is too early to tell. `mixed_groups`: that figure of each step."""
     if len(mixed_groups) < WATCHED or max(mixed_groups[-WATCHED:]) > 0:
         return None
-    return (
+    return N_(
         f"in the last {WATCHED} steps all answers to each question were marked alike, so nothing is"
         " learned. Where all are wrong, ask easier questions; if they once were right, lower the learning"
         " rate or set kl. Where all are right, ask harder ones"

@@ -10,6 +10,7 @@ from groundup import page
 from groundup.compress.pareto import dominated_by
 from groundup.evaluate.intervals import Interval
 from groundup.evaluate.results import Figure
+from groundup.language import N_
 from groundup.recipe.compress.speed import Speed
 
 GREY, BLUE = "#aaa", "tab:blue"
@@ -74,7 +75,7 @@ class Row:
         }  # fmt: skip
 
 
-BITS, ACCURACY = "bits per byte", "accuracy"
+BITS, ACCURACY = N_("bits per byte"), N_("accuracy")
 
 
 def with_dominance(rows: Sequence[Row]) -> list[Row]:
@@ -89,7 +90,7 @@ def with_dominance(rows: Sequence[Row]) -> list[Row]:
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and cells."""
     names = list(rows[0].qualities)
-    header = ["variant", *names, "MB", "tokens/s", "dominated by"]
+    header = [N_("variant"), *names, "MB", "tokens/s", N_("dominated by")]
     return header, [
         [
             row.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from groundup.errors import InputError
 from groundup.files import disk_errors
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.recipe.run import alone_in
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -49,4 +50,4 @@ class Place:
             made.rmdir()
 
 
-_OTHER = "choose another --out"
+_OTHER = N_("choose another --out")

@@ -13,6 +13,7 @@ from groundup.evaluate.classification import Classification, baselines, measure
 from groundup.evaluate.prediction import predict
 from groundup.evaluate.results import Measured
 from groundup.evaluate.sections import classification_result
+from groundup.language import N_
 from groundup.model.classifier import Classifier
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
@@ -94,7 +95,9 @@ def _finished(name: str, parts: Parts, figures: Any) -> Measured:
         "test_accuracy": test.accuracy, "test_interval": test.interval, "macro_f1": test.macro_f1,
         "baselines": {other: found.accuracy for other, found in others.items()}, "test": told,
     }  # fmt: skip
-    return Measured(result, [classification_result(name, "rows kept for the test", test, others)])
+    return Measured(
+        result, [classification_result(name, N_("rows kept for the test"), test, others)]
+    )
 
 
 def _baselines(parts: Parts) -> dict[str, Classification]:

@@ -13,6 +13,7 @@ from groundup.data.shards import Tokens, open_shards, write_shards
 from groundup.data.windows import evaluation_windows
 from groundup.evaluate.forgetting import Panel
 from groundup.evaluate.language import score_each
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.documents import VALIDATION, read_index, read_source
@@ -81,4 +82,4 @@ def general_panel(model: GPT, general: GeneralText | None) -> Panel:
     text = general.validation
     windows = evaluation_windows(text, model.config.context_length, MOST_TOKENS)
     scores = score_each(model, windows, text.bytes_per_token)
-    return Panel({"general text": [[score] for score in scores]}, {})
+    return Panel({N_("general text"): [[score] for score in scores]}, {})

@@ -10,6 +10,7 @@ from groundup.data.windows import WindowConfig, Windows
 from groundup.evaluate.results import Figure, Measured, Result
 from groundup.generation.engine import Engine
 from groundup.generation.sampling import SamplingConfig
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.recipe.directory import RunDirectory
 from groundup.recipe.finetune.general import GeneralText, known_text
@@ -102,7 +103,7 @@ def _result(name: str, before: float, after: float, conversations: int) -> Resul
         name,
         [Figure("loss", after, digits=4), Figure("conversations", conversations, digits=0)],
         [Figure("before", before, digits=4)],
-        f"the loss went from {before:.3f} to {after:.3f} ({after / before - 1:+.0%})",
+        N_(f"the loss went from {before:.3f} to {after:.3f} ({after / before - 1:+.0%})"),
     )
 
 
@@ -123,7 +124,9 @@ def _notes(bad: BadRows, cuts: Cuts, general: GeneralText | None, good: int) -> 
         notes.append(str(cuts))
     if general is None:
         notes.append(
-            "no general text is known, so none is mixed in, and what the model forgets is not measured: "
-            "name some with --replay"
+            N_(
+                "no general text is known, so none is mixed in, and what the model forgets is not "
+                "measured: name some with --replay"
+            )
         )
     return notes

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from groundup.data.pairs import EncodedPairs, encode_pairs
 from groundup.evaluate.intervals import Interval, wilson
 from groundup.evaluate.results import Figure, Measured, Result
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_names, use_adapter
 from groundup.recipe.directory import RunDirectory
@@ -37,7 +38,7 @@ def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
     )
     notes = left_out(bad, len(learned) + len(kept))
     if cut := learned.cut_prompts + kept.cut_prompts:
-        notes.append(f"{cut:,} prompts are longer than the context: their beginnings are cut")
+        notes.append(N_(f"{cut:,} prompts are longer than the context: their beginnings are cut"))
     if config.prefer.needs_reference:
         learned, kept = (_with_reference(model, pairs, config) for pairs in (learned, kept))
     size = config.train.micro_batch
@@ -69,7 +70,6 @@ def prepare_prefer(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
 
 
 def _result(name: str, score: PreferScore, interval: Interval) -> Result:
-    better = "better" if interval.low > CHANCE else "no better"
     return Result(
         "Preferences: pairs kept aside",
         name,
@@ -79,7 +79,9 @@ def _result(name: str, score: PreferScore, interval: Interval) -> Result:
             Figure("pairs", score.pairs, digits=0),
         ],
         [Figure("chance", CHANCE)],
-        f"{better} than guessing which of two answers people prefer",
+        N_("better than guessing which of two answers people prefer")
+        if interval.low > CHANCE
+        else N_("no better than guessing which of two answers people prefer"),
     )
 
 

@@ -12,6 +12,7 @@ from groundup.errors import nearest
 from groundup.evaluate.intervals import paired_difference, wilson
 from groundup.evaluate.questions import answered_exactly
 from groundup.evaluate.results import Figure, Measured, Result
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.model.lora import adapter_names, use_adapter
 from groundup.recipe.directory import RunDirectory
@@ -83,11 +84,11 @@ def prepare_reason(recipe: Recipe, run: RunDirectory, model: GPT, tokenizer: Tok
 def _measured(name: str, before: list[bool], after: list[bool]) -> Measured:
     """Exact answers before and after, to the same questions."""
     shares = [Figure(when, float(np.mean(right)), wilson(sum(right), len(right)))
-              for when, right in (("before", before), ("exact answers", after))]  # fmt: skip
+              for when, right in ((N_("before"), before), (N_("exact answers"), after))]  # fmt: skip
     difference = paired_difference(np.array(before, float), np.array(after, float))
-    verdict = f"{difference.mean:+.3f} {difference.interval} against before"
+    verdict = N_(f"{difference.mean:+.3f} {difference.interval} against before")
     if not difference.is_clear:
-        verdict += ": no clear difference"
+        verdict = N_(f"{verdict}: no clear difference")
     figures = {
         "exact_answers_before": shares[0].value, "exact_answers_before_interval": shares[0].interval,
         "exact_answers": shares[1].value, "exact_answers_interval": shares[1].interval,
@@ -106,7 +107,8 @@ def _questions(config: FinetuneConfig, bad: BadRows) -> tuple[list[Question], li
         return [], [question for kind in asked for question in held_out_questions(*kind, each)]
     rows = [q for row in read_rows(config.data, bad) if (q := _question(row, bad))]
     bad.refuse_if_all(
-        max(0, len(rows) - 1), 'rows look like {"question": "…", "answer": "…"}; give two or more'
+        max(0, len(rows) - 1),
+        N_('rows look like {"question": "…", "answer": "…"}; give two or more'),
     )
     order = np.random.default_rng(reason.split_seed).permutation(len(rows))
     count = min(reason.held_out_questions, max(1, len(rows) // 10))
@@ -121,8 +123,10 @@ def _question(row: Row, bad: BadRows) -> Question | None:
         text = "" if name is None else str(row.values[name] or "").strip()
         if not text:
             close = nearest(names[0], row.values)
-            bad.add(row.where, f"the field {name!r} is empty" if name else
-                    f"there is no field {names[0]!r}" + (f" (but {close!r})" if close else ""))  # fmt: skip
+            missing = N_(f"there is no field {names[0]!r}")
+            if close:
+                missing = N_(f"there is no field {names[0]!r} (but {close!r})")
+            bad.add(row.where, N_(f"the field {name!r} is empty") if name else missing)
             return None
         found.append(text)
     return Question("rows", "", "", found[0], found[1], (found[1],), ())

@@ -18,6 +18,7 @@ from groundup.evaluate.forgetting import Change, forgotten
 from groundup.evaluate.results import Measured
 from groundup.evaluate.sections import forgetting_result
 from groundup.files import atomic_file
+from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.model.lora import absorb, add_lora, count_parameters
 from groundup.model.quantized import is_quantized, quantize
@@ -49,10 +50,10 @@ PREPARE: dict[str, Callable[[Recipe, RunDirectory, GPT, Tokenizer], Tuning]] = {
     "reason": prepare_reason,
 }  # fmt: skip
 WHY = {
-    "classify": "Learning which label belongs to a text, from texts with labels.",
-    "instruct": "Learning to answer: only what the assistant says is to be learned.",
-    "prefer": "Learning which of two answers people prefer, beside the model as it was.",
-    "reason": "Trying answers, checking them, and making those likelier that are right.",
+    "classify": N_("Learning which label belongs to a text, from texts with labels."),
+    "instruct": N_("Learning to answer: only what the assistant says is to be learned."),
+    "prefer": N_("Learning which of two answers people prefer, beside the model as it was."),
+    "reason": N_("Trying answers, checking them, and making those likelier that are right."),
 }
 # Peak rates without an adapter and with one, which needs larger steps (Hu et al. 2021, Schulman 2025).
 RATES = {
