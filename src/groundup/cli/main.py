@@ -41,7 +41,7 @@ VERBS = {
 TOGETHER = ("pretrain", "finetune", "run")
 # What argparse says by itself.
 OWN_WORDS = (
-    N_("usage: {0}"), N_("positional arguments"), N_("options"), N_("show this help message and exit"),
+    N_("usage:"), N_("positional arguments"), N_("options"), N_("show this help message and exit"),
     N_("the following arguments are required: {0}"), N_("{0}: expected one argument"),
     N_("{0}: expected at least one argument"), N_("{0}: ignored explicit argument {1}"),
     N_("{0}: invalid choice: {1} (choose from {2})"), N_("{0}: invalid {1} value: {2}"),
