@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from torch import Tensor
+
 from groundup.model.config import ModelConfig
+from groundup.model.gpt import GPT
 from groundup.model.loss import CHUNK_LOGITS, LEAST_CHUNK
 from groundup.recipe.scale.layout import Checkpointing, Layout
 from groundup.train.memory import AVERAGES, Traced, traced
@@ -57,14 +60,13 @@ def memory(config: ModelConfig, layout: Layout, optimizer: Optimizer, dtype: Dty
     shard, width = layout.shard, WIDTH[dtype]
     matrices, others = found.matrices, found.weights - found.matrices
     averages = AVERAGES[optimizer] * matrices + AVERAGES["adamw"] * others
-    loss_kept, loss = _loss(config, layout.micro_batch, width)
-    activations = _kept(config, found, layout, width) - loss_kept
     group = found.largest_group if optimizer == "muon" else 0
     return Memory(
         weights=-(-found.weights // shard), gradients=-(-found.weights // shard),
         optimizer=-(-averages // shard),
         gathered=_gathered(found, width) if shard > 1 or dtype == "bfloat16" else 0,
-        activations=activations, loss=loss, update=COPIES_OF_MUON * group // shard,
+        activations=_kept(config, found, layout, width),
+        loss=_loss(config, layout.micro_batch, width), update=COPIES_OF_MUON * group // shard,
         accumulating=layout.accumulation > 1,
     )  # fmt: skip
 
@@ -77,7 +79,12 @@ def _traced_part(described: str, tensor: int) -> Traced:
         "d_ff": config.d_ff // tensor,
         "experts": config.experts.model_copy(update={"d_ff": config.experts.d_ff // tensor}),
     }  # fmt: skip
-    return traced(config.model_copy(update=part if tensor > 1 else {}))
+    return traced(config.model_copy(update=part if tensor > 1 else {}), _stream)
+
+
+def _stream(model: GPT, ids: Tensor) -> Tensor:
+    """All but the head and the loss, which are reckoned apart."""
+    return model.hidden(ids[:, :-1]).sum() + model.auxiliary_loss()
 
 
 def _kept(config: ModelConfig, found: Traced, layout: Layout, width: int) -> int:
@@ -99,14 +106,14 @@ def _of_block(checkpointing: Checkpointing, whole: int, products: int, read: int
     return min(whole, read + products) if checkpointing == "selective" else min(whole, read)
 
 
-def _loss(config: ModelConfig, windows: int, width: int) -> tuple[int, int]:
-    """What the loss keeps for the backward pass, and the most that it takes: in the forward pass the
-    logits of a chunk three times (logits, log p, gradient), in the backward pass the head's gradient
-    once more."""
+def _loss(config: ModelConfig, windows: int, width: int) -> int:
+    """What the loss keeps for the backward pass (`model/loss.py`), and beside it, at the most, the
+    logits of a chunk three times (logits, log p, gradient), or in the backward pass the head's
+    gradient once more."""
     head = config.vocab_size * config.d_model
     kept = (head + windows * config.context_length * config.d_model) * width
     rows = max(LEAST_CHUNK, CHUNK_LOGITS // config.vocab_size)
-    return kept, kept + max(head * width, 3 * rows * config.vocab_size * width)
+    return kept + max(head * width, 3 * rows * config.vocab_size * width)
 
 
 def _gathered(found: Traced, width: int) -> int:

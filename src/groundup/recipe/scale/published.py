@@ -3,11 +3,11 @@
 Each figure stands in the source that is named beside it, or is a quotient of two that do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
-from groundup.recipe.scale.gpus import find_gpu
+from groundup.recipe.scale.gpus import GPUS_IN_A_MACHINE, find_gpu
 from groundup.recipe.scale.layout import Layout
 from groundup.recipe.scale.speed import speed
 
@@ -36,11 +36,16 @@ class PublishedRun:
     recomputed: float | None = None
     calibrates: bool = False
     """Whether the efficiency of its generation is taken from it."""
+    network: float | None = None
+    """Bytes a second of one GPU to other machines, where the source tells them."""
 
     @property
     def foretold(self) -> float:
         """Tokens a second of one GPU, by the formulas."""
-        found = speed(self.model, self.layout, find_gpu(self.gpu), "bfloat16", self.recomputed)
+        gpu = find_gpu(self.gpu)
+        if self.network:
+            gpu = replace(gpu, network=self.network)
+        found = speed(self.model, self.layout, gpu, "bfloat16", self.recomputed)
         return found.tokens_per_second / self.layout.gpus
 
     @property
@@ -94,9 +99,7 @@ def _titan_a100(
 
 def _titan_h100(name: str, gpus: int, rate: float, calibrates: bool = False) -> PublishedRun:
     layout = Layout(1, gpus, 1, "selective", 2)
-    return PublishedRun(
-        name, LLAMA_8B, "h100", layout, rate, TITAN_H100, EVERY_SECOND, calibrates
-    )
+    return PublishedRun(name, LLAMA_8B, "h100", layout, rate, TITAN_H100, EVERY_SECOND, calibrates)
 
 
 def _llm_c(
@@ -105,6 +108,11 @@ def _llm_c(
     layout = Layout(8, 1, 1, "none", windows, batch // (8 * windows * 1024))
     model = preset(f"gpt-2-{size}")
     return PublishedRun(name, model, gpu, layout, batch / seconds / 8, LLM_C + script)
+
+
+def _fms(name: str, model: ModelConfig, gpu: str, layout: Layout, rate: float, bits: float):
+    """Machines of eight GPUs with a network of so many bits a second."""
+    return PublishedRun(name, model, gpu, layout, rate, FMS, network=bits / 8 / GPUS_IN_A_MACHINE)
 
 
 def _mosaic(size: str, gpu: str, gpus: int, checkpointing, windows: int, passes: int, rate: float):
@@ -125,9 +133,9 @@ PUBLISHED: tuple[PublishedRun, ...] = (
     _llm_c("GPT-2 774M", "large", "a100", 32, 524288, 1.7, "run_gpt2_774M.sh"),
     PublishedRun("nanochat d20", preset("nanochat-d20-shape"), "a100", Layout(8, 1, 1, "none", 32),
                  529882 / 8, "https://github.com/karpathy/nanochat/pull/147"),
-    PublishedRun("Llama 2 7B", LLAMA_2_7B, "a100", Layout(16, 8, 1, "none", 2), 3760, FMS),
-    PublishedRun("Llama 2 13B", LLAMA_2_13B, "a100", Layout(16, 8, 1, "none", 1), 1700, FMS),
-    PublishedRun("Llama 2 70B", LLAMA_2_70B, "a100", Layout(1, 128, 1, "full", 6), 380, FMS),
+    _fms("Llama 2 7B", LLAMA_2_7B, "a100", Layout(16, 8, 1, "none", 2), 3760, 400e9),
+    _fms("Llama 2 13B", LLAMA_2_13B, "a100", Layout(16, 8, 1, "none", 1), 1700, 400e9),
+    _fms("Llama 2 70B", LLAMA_2_70B, "a100", Layout(1, 128, 1, "full", 6), 380, 400e9),
     _mosaic("1B", "a100", 8, "none", 14, 4, 20513),
     _mosaic("3B", "a100", 8, "none", 10, 2, 10811),
     _mosaic("7B", "a100", 8, "none", 6, 2, 4641),
@@ -145,7 +153,7 @@ PUBLISHED: tuple[PublishedRun, ...] = (
                  524288 / 1.57188 / 8, f"{NANOCHAT}run1000.sh (2025)"),
     PublishedRun("nanochat d24", _nanochat_d24(), "h100", Layout(8, 1, 1, "none", 16, 2),
                  16704 * 524288 / 10949.46713 / 8, f"{NANOCHAT}dev/LEADERBOARD.md, run 1"),
-    PublishedRun("Llama 2 7B", LLAMA_2_7B, "h100", Layout(12, 8, 1, "none", 2), 7500, FMS),
+    _fms("Llama 2 7B", LLAMA_2_7B, "h100", Layout(12, 8, 1, "none", 2), 7500, 800e9),
     _mosaic("1B", "h100", 64, "none", 20, 1, 44402),
     _mosaic("3B", "h100", 64, "none", 6, 3, 22525),
     _mosaic("7B", "h100", 8, "none", 6, 1, 10643),
