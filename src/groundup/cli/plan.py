@@ -202,14 +202,14 @@ def _memory_table(plan):
     from rich.table import Table
 
     modes = plan.by_checkpointing()
-    table = Table(title="memory of one GPU, one window in a pass", title_justify="left")
+    table = Table(title="memory of one GPU in GB, one window in a pass", title_justify="left")
     table.add_column("checkpointing")
     parts = ("weights", "gradients", "optimizer", "gathered", "activations", "loss", "total")
     for part in parts:
         table.add_column(part, justify="right")
     for mode, held in modes.items():
         style = "" if held.total <= plan.question.usable else "red"
-        table.add_row(mode, *(_size(getattr(held, part)) for part in parts), style=style)
+        table.add_row(mode, *(f"{getattr(held, part) / 1e9:,.2f}" for part in parts), style=style)
     return table
 
 
@@ -254,7 +254,9 @@ def command(plan, model: str) -> str:
     layout, question = plan.best.layout, plan.question
     machines = -(-question.gpus // GPUS_IN_A_MACHINE)
     each = question.gpus // machines
-    nodes = f"--nnodes {machines} --rdzv_backend c10d --rdzv_endpoint HOST:29500 " if machines > 1 else "--standalone "  # fmt: skip
+    nodes = "--standalone "
+    if machines > 1:
+        nodes = f"--nnodes {machines} --rdzv_backend c10d --rdzv_endpoint HOST:29500 "
     begin = f"--preset {model}" if model in PRESETS else f"--from {model}"
     steps = -(-question.tokens // question.batch_tokens)
     return (

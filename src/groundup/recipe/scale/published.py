@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.recipe.scale.gpus import GPUS_IN_A_MACHINE, find_gpu
-from groundup.recipe.scale.layout import Layout
+from groundup.recipe.scale.layout import Checkpointing, Layout
 from groundup.recipe.scale.speed import speed
 
 TITAN = "https://github.com/pytorch/torchtitan/blob/main/"
@@ -30,7 +30,7 @@ class PublishedRun:
     model: ModelConfig
     gpu: str
     layout: Layout
-    tokens_per_second: float
+    tokens_per_second: float | int
     """Of one GPU."""
     source: str
     recomputed: float | None = None
@@ -90,14 +90,19 @@ MPT = {
 
 
 def _titan_a100(
-    name: str, model: ModelConfig, checkpointing, windows: int, rate: float, calibrates=False
-):
+    name: str,
+    model: ModelConfig,
+    checkpointing: Checkpointing,
+    windows: int,
+    rate: float | int,
+    calibrates: bool = False,
+) -> PublishedRun:
     again = EVERY_SECOND if checkpointing == "selective" else None
     layout = Layout(1, 64, 1, checkpointing, windows)
     return PublishedRun(name, model, "a100", layout, rate, TITAN_A100, again, calibrates)
 
 
-def _titan_h100(name: str, gpus: int, rate: float, calibrates: bool = False) -> PublishedRun:
+def _titan_h100(name: str, gpus: int, rate: float | int, calibrates: bool = False) -> PublishedRun:
     layout = Layout(1, gpus, 1, "selective", 2)
     return PublishedRun(name, LLAMA_8B, "h100", layout, rate, TITAN_H100, EVERY_SECOND, calibrates)
 
@@ -110,12 +115,16 @@ def _llm_c(
     return PublishedRun(name, model, gpu, layout, batch / seconds / 8, LLM_C + script)
 
 
-def _fms(name: str, model: ModelConfig, gpu: str, layout: Layout, rate: float, bits: float):
+def _fms(
+    name: str, model: ModelConfig, gpu: str, layout: Layout, rate: float | int, bits: float | int
+):
     """Machines of eight GPUs with a network of so many bits a second."""
     return PublishedRun(name, model, gpu, layout, rate, FMS, network=bits / 8 / GPUS_IN_A_MACHINE)
 
 
-def _mosaic(size: str, gpu: str, gpus: int, checkpointing, windows: int, passes: int, rate: float):
+def _mosaic(
+    size: str, gpu: str, gpus: int, checkpointing, windows: int, passes: int, rate: float | int
+):
     """The rows of 2,048 tokens on the most GPUs that the table has."""
     layout = Layout(1, gpus, 1, checkpointing, windows, passes)
     return PublishedRun(f"MPT {size}", MPT[size], gpu, layout, rate, MOSAIC)
