@@ -1,6 +1,7 @@
 """`groundup plan`"""
 
 from argparse import Namespace
+from typing import Any
 
 from groundup.cli.main import Parser
 from groundup.errors import InputError
@@ -84,7 +85,7 @@ def plan_model(parsed: Namespace) -> None:
         show_scale(plan, parsed.model)
 
 
-def _question(parsed: Namespace):
+def _question(parsed: Namespace) -> Any:
     from groundup.cli.flags import given_settings
 
     if parsed.data or parsed.out or given_settings(parsed):
@@ -130,7 +131,7 @@ def _config(parsed: Namespace):
     return ModelConfig.parse(config.model_dump() | {"context_length": length})
 
 
-def _whole(text: str | None, flag: str, most: int = 10**18):
+def _whole(text: str | None, flag: str, most: int = 10**18) -> Any:
     """A whole number from 1, which may be written 2e9 or 2_000_000."""
     if text is None:
         return None
@@ -161,7 +162,7 @@ def _price(text: str | None) -> float | None:
     return price
 
 
-def _one_of(name: str, flag: str, known: tuple[str, ...]):
+def _one_of(name: str, flag: str, known: tuple[str, ...]) -> Any:
     from groundup.errors import unknown
 
     if name not in known:

@@ -220,7 +220,7 @@ def _too_large(question: Question, layout: Layout) -> Refused:
         f"needs {least / 1e9:,.1f} GB on each GPU, even with full checkpointing and one window in a "
         f"pass; {question.usable / 1e9:,.1f} GB of a {question.gpu.name} are usable"
     )
-    return Refused(layout, reason, least)
+    return Refused(layout, reason, float(least))
 
 
 def _too_few(question: Question, refused: list[Refused]) -> InputError:
