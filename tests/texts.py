@@ -52,8 +52,9 @@ def all_texts() -> dict[Text, str]:
         for text in _in_source(ast.parse(path.read_text(encoding="utf-8"))):
             found.setdefault(text, place)
     for text, place in (*_of_settings(), *_of_commands()):
-        found.setdefault(text, place)
-    return {text: place for text, place in found.items() if not WORDLESS.fullmatch(text)}
+        if not WORDLESS.fullmatch(text):
+            found.setdefault(text, place)
+    return found
 
 
 def _in_source(tree: ast.Module) -> Iterator[Text]:
@@ -68,7 +69,10 @@ def _in_source(tree: ast.Module) -> Iterator[Text]:
                 argument = call.args[place] if place < len(call.args) else None
             else:
                 argument = next((k.value for k in call.keywords if k.arg == place), None)
-            yield from _raw(argument) if name == "N_" else _texts_of(argument)
+            if name == "N_":
+                yield from _raw(argument)
+            else:
+                yield from (t for t in _texts_of(argument) if not WORDLESS.fullmatch(t))
 
 
 def _raw(node: ast.expr | None) -> Iterator[Text]:

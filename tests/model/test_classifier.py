@@ -24,8 +24,19 @@ KINDS |= {
     "sinusoidal": ModelConfig.parse(SMALL | {"context_length": 48, "position": "sinusoidal"}),
 }  # fmt: skip
 KINDS |= {
-    name: preset(name, **SIZES | ({"n_kv_heads": 2} if name == "llama-like" else {}), head_dim=6)
-    for name in ("nano", "llama-like", "transformer-2017", "gpt-1", "gpt-2-small", "gpt-3-small")
+    name: preset(
+        name, **SIZES | ({"n_kv_heads": 2, "d_ff": 32} if "llama" in name else {}), head_dim=6
+    )
+    for name in (
+        "nano",
+        "llama-like",
+        "transformer-2017",
+        "gpt-1",
+        "gpt-2-small",
+        "gpt-3-small",
+        "llama-3-8b-shape",
+        "nanochat-d20-shape",
+    )
 }
 
 
@@ -125,7 +136,7 @@ def test_every_part_of_a_classifier_learns(config: ModelConfig):
 
 
 def test_the_presets_tried_are_all_kinds_that_there_are():
-    shapes = ("n_layers", "d_model", "n_heads", "context_length", "head_dim", "vocab_size")
+    shapes = ("n_layers", "d_model", "n_heads", "context_length", "head_dim", "vocab_size", "d_ff")
     kinds = {
         str({k: v for k, v in values.items() if k not in shapes}) for values in PRESETS.values()
     }

@@ -24,7 +24,10 @@ LONGROPE = {
 VARIANTS = {
     **{f"part: {name}": test_parts.SMALL | parts for name, parts in test_parts.PARTS.items()},
     **{f"2017 on {i}": test_gpt.SMALL | parts for i, parts in enumerate(test_gpt.PARTS)},
-    **{f"preset {name}": fields | TINY for name, fields in PRESETS.items()},
+    **{
+        f"preset {name}": fields | TINY | ({"n_kv_heads": 2} if "n_kv_heads" in fields else {})
+        for name, fields in PRESETS.items()
+    },
     "longrope": test_parts.SMALL | {"rope_scaling": LONGROPE},
 }
 

@@ -47,7 +47,7 @@ def test_what_cannot_fit_is_refused_with_the_largest_that_would(story: Path, tmp
     result = groundup("plan", *command, "--json")
     assert result.returncode == 0
     plan = json.loads(result.stdout)
-    assert plan["fits"] is False and "the largest preset that fits is gpt-" in plan["problems"][0]
+    assert plan["fits"] is False and "the largest preset that fits is " in plan["problems"][0]
     refused = groundup("run", *command)
     assert refused.returncode == 2 and "largest preset" in refused.stderr
     assert "Traceback" not in refused.stderr

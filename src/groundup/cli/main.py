@@ -41,7 +41,7 @@ VERBS = {
 TOGETHER = ("pretrain", "finetune", "run")
 # What argparse says by itself.
 OWN_WORDS = (
-    N_("usage:"), N_("positional arguments"), N_("options"), N_("show this help message and exit"),
+    N_("positional arguments"), N_("options"), N_("show this help message and exit"),
     N_("the following arguments are required: {0}"), N_("{0}: expected one argument"),
     N_("{0}: expected at least one argument"), N_("{0}: ignored explicit argument {1}"),
     N_("{0}: invalid choice: {1} (choose from {2})"), N_("{0}: invalid {1} value: {2}"),
@@ -160,7 +160,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """argparse's, in the reader's language."""
 
     def add_usage(self, usage, actions, groups, prefix=None) -> None:
-        super().add_usage(usage, actions, groups, prefix or shown("usage: "))
+        super().add_usage(usage, actions, groups, prefix or f"{shown('usage')}: ")
 
     def start_section(self, heading: str | None) -> None:
         super().start_section(heading and shown(heading))

@@ -10,13 +10,17 @@ from groundup.errors import InputError
 from groundup.language import shown
 
 
-def add_recipe(parser: Parser) -> None:
-    """The arguments that name a recipe and change it, for `run` and `plan`."""
+def add_recipe(parser: Parser, required: bool = True) -> None:
+    """The arguments that name a recipe and change it, for `run` and `plan`; where it is not `required`,
+    something else may stand in its place."""
     from groundup.recipe.schema import shipped_recipes
 
     shipped = ", ".join(shipped_recipes())
     parser.add_argument(
-        "recipe", metavar="RECIPE", help=f"a TOML file, a folder of them, or one of: {shipped}"
+        "recipe",
+        metavar="RECIPE",
+        nargs=None if required else "?",
+        help=f"a TOML file, a folder of them, or one of: {shipped}",
     )
     parser.add_argument("--out", help="run directory (runs/RECIPE)")
     parser.add_argument("--data", nargs="+", help="your files instead of the recipe's text")

@@ -18,11 +18,13 @@ _GPT = {
 _LLAMA = {
     "feed_forward": "swiglu", "position": "rotary", "norm": "rmsnorm", "initialization": "gpt-2",
 }  # fmt: skip
+_LLAMA_3 = _LLAMA | {"n_kv_heads": 8, "rope_theta": 500_000.0, "vocab_size": 128256}
 # Ours: what helped most per second on a CPU (see benchmarks/NOTES.md).
 _MODERN = {
     "feed_forward": "relu2", "position": "rotary", "norm": "rmsnorm", "qk_norm": True,
     "initialization": "zero-residual",
 }  # fmt: skip
+_NANOCHAT = _MODERN | {"vocab_size": 65536, "logit_softcap": 15.0}
 
 
 def _shape(n_layers: int, d_model: int, n_heads: int, context_length: int) -> dict[str, int]:
@@ -59,6 +61,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpt-3-6.7b": _GPT | _shape(32, 4096, 32, 2048),
     "gpt-3-13b": _GPT | _shape(40, 5140, 40, 2048) | {"head_dim": 128},
     "gpt-3-175b": _GPT | _shape(96, 12288, 96, 2048),
+    # Grattafiori et al. 2024 ("The Llama 3 Herd of Models"), table 3, at the context of pretraining.
+    "llama-3-8b-shape": _LLAMA_3 | _shape(32, 4096, 32, 8192) | {"d_ff": 14336},
+    "llama-3-70b-shape": _LLAMA_3 | _shape(80, 8192, 64, 8192) | {"d_ff": 28672},
+    "llama-3-405b-shape": _LLAMA_3 | _shape(126, 16384, 128, 8192) | {"d_ff": 53248},
+    # Karpathy 2025, nanochat's `--depth` 20 and 32 as first published: 64 wide for each layer, heads of
+    # 128 (its norms have no scale, ours have).
+    "nanochat-d20-shape": _NANOCHAT | _shape(20, 1280, 10, 2048),
+    "nanochat-d32-shape": _NANOCHAT | _shape(32, 2048, 16, 2048),
 }
 
 

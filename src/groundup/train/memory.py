@@ -5,14 +5,20 @@ autograd would keep for the backward pass is added up. So the figure holds for e
 be made of, and for models far larger than this machine.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from groundup.language import N_
 from groundup.model.config import ModelConfig
-from groundup.model.cost import parameter_count
+from groundup.model.cost import layers_alike, parameter_count
 from groundup.model.experts import MixtureOfExperts, evenly
 from groundup.model.gpt import GPT
 from groundup.model.presets import PRESETS, preset
@@ -24,6 +30,11 @@ from groundup.train.objectives import Objective, next_token
 AVERAGES = {"adamw": 2, "muon": 1}
 # A part of what is free now stays free: the figures are estimates.
 USABLE = 0.9
+# The names in torch of matrix products and of fused attention.
+PRODUCTS = {
+    "mm", "addmm", "bmm", "baddbmm", "linear", "_linear_pointwise",
+    "_scaled_dot_product_flash_attention_for_cpu",
+}  # fmt: skip
 
 
 def training_bytes(
@@ -31,25 +42,136 @@ def training_bytes(
 ) -> dict[str, int]:
     """Bytes of the weights, their gradients, the optimiser's averages and the activations of one
     micro-batch, on one device in single precision."""
-    with FakeTensorMode():
-        model = GPT(config)
-        for part in model.modules():
-            if isinstance(part, MixtureOfExperts):
-                part.assign = (
-                    evenly  # what tokens choose depends on numbers, of which there are none
-                )
-        one, two = (_kept_for_backward(model, _windows(config, n), objective) for n in (1, 2))
-        matrices = sum(_bytes(p) for p in model.blocks.parameters() if p.ndim == 2)
-        weights = sum(map(_bytes, model.parameters()))
-    # Every window beyond the first adds the same.
-    activations = one + (train.micro_batch - 1) * (two - one)
+    tensors = traced(config, objective)
+    matrices, weights = tensors.matrices, tensors.weights
     averages = AVERAGES[train.optimizer] * matrices + AVERAGES["adamw"] * (weights - matrices)
     return {
         "weights": weights,
         "gradients": weights,
         "optimizer": averages,
-        "activations": activations,
+        "activations": tensors.activations(train.micro_batch),
     }
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Bytes that are so many for one window, and as many more for each one beyond."""
+
+    first: int
+    more: int
+
+    def of(self, windows: int) -> int:
+        return self.first + (windows - 1) * self.more
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a model and its training pass hold, in bytes of single precision."""
+
+    weights: int
+    matrices: int
+    """Of the weights, the matrices of the blocks."""
+    root: int
+    """Of the weights, those outside the blocks."""
+    largest_block: int
+    """The weights of the largest block."""
+    largest_group: int
+    """The matrices of the blocks that have the commonest shape, by their size: Muon takes them together."""
+    outside: Growth
+    """Kept for the backward pass by what is no block, the loss with the head's gradient included, and
+    by what the blocks share."""
+    layers: tuple[tuple[int, Growth, Growth], ...]
+    """Of each kind of layer how many there are, what one keeps for the backward pass, and how much of
+    what it computes are its matrix products and its attention."""
+
+    def activations(self, windows: int) -> int:
+        """All that is kept for the backward pass."""
+        return self.outside.of(windows) + sum(
+            count * kept.of(windows) for count, kept, _ in self.layers
+        )
+
+
+def traced(config: ModelConfig, objective: Objective = next_token) -> Traced:
+    """Trace a training pass; layers that are alike are traced once, so that the deepest model takes no
+    longer than the shallowest."""
+    alike = layers_alike(config)
+    first = [numbers[0] for numbers in alike.values()]
+    with FakeTensorMode():
+        model = GPT(config.model_copy(update={"n_layers": 1 + max(first)}))
+        for part in model.modules():
+            if isinstance(part, MixtureOfExperts):
+                part.assign = (
+                    evenly  # what tokens choose depends on numbers, of which there are none
+                )
+        kinds = [model.blocks[number] for number in first]
+        counts = [len(numbers) for numbers in alike.values()]
+        root = sum(map(_bytes, model.parameters())) - sum(map(_weights, model.blocks))
+        inside = sum(count * _weights(block) for count, block in zip(counts, kinds, strict=True))
+        shapes: Counter[torch.Size] = Counter()
+        for count, block in zip(counts, kinds, strict=True):
+            for matrix in (p for p in block.parameters() if p.ndim == 2):
+                shapes[matrix.shape] += count * _bytes(matrix)
+        largest = max(map(_weights, kinds))
+        outside, layers = _traced_layers(model, kinds, config, objective)
+    layers = tuple((count, *layer) for count, layer in zip(counts, layers, strict=True))
+    return Traced(
+        root + inside, shapes.total(), root, largest, max(shapes.values()), outside, layers
+    )
+
+
+def _traced_layers(
+    model: GPT, kinds: list[nn.Module], config: ModelConfig, objective: Objective
+) -> tuple[Growth, list[tuple[Growth, Growth]]]:
+    """What a block of each kind adds to a model that has one of each, and what is left of that model
+    without them."""
+
+    def pass_with(blocks: list[nn.Module]) -> list[tuple[int, int]]:
+        """(kept, products) of one window and of two."""
+        model.blocks = nn.ModuleList(blocks)
+        return [_traced_pass(model, _windows(config, n), objective) for n in (1, 2)]
+
+    with_one = pass_with(kinds)
+    layers = []
+    outside = [kept for kept, _ in with_one]
+    for block in kinds:
+        with_two = pass_with([*kinds, block])
+        added = [
+            (kept - kept_before, products - products_before)
+            for (kept, products), (kept_before, products_before) in zip(
+                with_two, with_one, strict=True
+            )
+        ]
+        kept, products = zip(*added, strict=True)
+        layers.append((_growth(kept), _growth(products)))
+        outside = [whole - part for whole, part in zip(outside, kept, strict=True)]
+    return _growth(outside), layers
+
+
+def _growth(sizes: Sequence[int]) -> Growth:
+    return Growth(sizes[0], sizes[1] - sizes[0])
+
+
+def _traced_pass(model: GPT, ids: Tensor, objective: Objective) -> tuple[int, int]:
+    with _Products() as products:
+        kept = _kept_for_backward(model, ids, objective)
+    return kept, products.size
+
+
+class _Products(TorchDispatchMode):
+    """Adds up what matrix products and fused attention give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__ in PRODUCTS:
+            made = result if isinstance(result, tuple) else (result,)
+            self.size += sum(_bytes(each) for each in made if isinstance(each, Tensor))
+        return result
 
 
 def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
@@ -108,6 +230,10 @@ def _kept_for_backward(model: GPT, ids: Tensor, objective: Objective) -> int:
         kept.pop(parameter.untyped_storage()._cdata, None)
     del loss
     return sum(size for size, _ in kept.values())
+
+
+def _weights(block: nn.Module) -> int:
+    return sum(map(_bytes, block.parameters()))
 
 
 def _bytes(tensor: Tensor) -> int:
