@@ -17,7 +17,9 @@ ROWS, STEPS = 8, 20
 
 
 def main() -> None:
-    dist.init_process_group("gloo")  # finds the others by what torchrun has put into the environment
+    dist.init_process_group(
+        "gloo"
+    )  # finds the others by what torchrun has put into the environment
     torch.manual_seed(0)  # the same weights and data in every process
     together = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
     alone = copy.deepcopy(together)
@@ -25,7 +27,9 @@ def main() -> None:
     y = x.sum(dim=2, keepdim=True)
 
     for step in range(STEPS):
-        mine = slice(dist.get_rank(), ROWS, dist.get_world_size())  # every second row, of two processes
+        mine = slice(
+            dist.get_rank(), ROWS, dist.get_world_size()
+        )  # every second row, of two processes
         learn(together, x[step, mine], y[step, mine], shared=True)
         learn(alone, x[step], y[step], shared=False)
 
