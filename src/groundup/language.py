@@ -25,6 +25,8 @@ LOCALE = Path(__file__).parent / "locale"
 LANGUAGES = ("en", *sorted(path.name for path in LOCALE.iterdir() if path.is_dir()))
 # A place in a file, before what is said of it: "rows.jsonl:7: ".
 PLACE = re.compile(r"\S+:\d+: ")
+# What stands between texts that are told in one line.
+BETWEEN = "; "
 _asked: list[str] = []
 
 
@@ -53,8 +55,8 @@ def asked_language() -> str | None:
 
 def in_language(text: str, language: str) -> str:
     """A filled-in text in a language. What its fields were filled with is looked up as well; of several
-    texts that it could be, it is the one that says most of it itself. Lines, and what stands
-    between semicolons, are looked up one by one where they are no text together."""
+    texts that it could be, it is the one that says most of it itself. Texts in a row, and
+    lines that are no text together, are looked up one by one."""
     core = text.strip()
     if not core:
         return text
@@ -65,15 +67,23 @@ def in_language(text: str, language: str) -> str:
 def _twin(text: str, language: str) -> str:
     if text in catalogue(language):
         return catalogue(language)[text]
-    for template in templates(language):
-        if all(piece in text for piece in template.pieces) and (found := template.match(text)):
-            fields = {name: in_language(given, language) for name, given in found.items()}
-            return _fill(template.twin, fields)
+    fitting = [
+        (template, found) for template in templates(language)
+        if all(piece in text for piece in template.pieces) and (found := template.match(text))
+    ]  # fmt: skip
+    whole = [(t, found) for t, found in fitting if not any(BETWEEN in f for f in found.values())]
+    if BETWEEN in text and not whole:
+        given = text.split(BETWEEN)
+        parts = [in_language(part, language) for part in given]
+        if all(part != twin for part, twin in zip(given, parts, strict=True)):
+            return BETWEEN.join(parts)
+    for template, found in whole or fitting:
+        fields = {name: in_language(given, language) for name, given in found.items()}
+        return _fill(template.twin, fields)
     if place := PLACE.match(text):
         return place[0] + in_language(text[place.end() :], language)
-    for between in ("\n", "; "):
-        if between in text:
-            return between.join(in_language(part, language) for part in text.split(between))
+    if "\n" in text:
+        return "\n".join(in_language(line, language) for line in text.split("\n"))
     return text
 
 
