@@ -111,8 +111,8 @@ def _lowest(scores: Sequence[Score]) -> Table:
 
 def _place(ranked: Ranked, ranking: Sequence[Ranked]) -> str:
     shared = sum(other.rank == ranked.rank for other in ranking) > 1
-    place = N_(f"place {ranked.rank} of {len(ranking)}")
-    return N_(f"{place}, shared") if shared else place
+    place, places = ranked.rank, len(ranking)
+    return N_(f"place {place} of {places}, shared" if shared else f"place {place} of {places}")
 
 
 def _judge_itself(judgement: Judgement) -> Result:
