@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import InputError
+from groundup.language import N_
 from groundup.sources.problems import Problem, Report, refuse
 from groundup.sources.read import files, reporting, without_surrogates
 from groundup.sources.source import Source
@@ -62,7 +63,7 @@ class BadRows:
     def _listed(self) -> str:
         shown = "; ".join(f"{where}: {what}" for where, what in self.problems[:SHOWN])
         more = len(self) - SHOWN
-        return f"{shown}; and {more:,} more" if more > 0 else shown
+        return f"{shown}; {N_(f'and {more:,} more')}" if more > 0 else shown
 
 
 def read_rows(paths: Sequence[str | Path], bad: BadRows | None = None) -> Iterator[Row]:
