@@ -141,7 +141,7 @@ def _of_settings() -> Iterator[tuple[Text, str]]:
             importlib.import_module(module.name)
     classes = [Settings]
     for settings in classes:
-        classes += settings.__subclasses__()
+        classes += [c for c in settings.__subclasses__() if c.__module__.startswith("groundup.")]
         place = settings.__module__
         yield Text(" ".join((settings.__doc__ or "").split())), place
         for field in settings.model_fields.values():

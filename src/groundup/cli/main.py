@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     status = run(sys.argv[1:] if arguments is None else arguments)
-    if status and (told := os.environ.get("GROUNDUP_STATUS_FILE")):  # see recipe/launch.py
+    # Starting a process again (recipe/launch.py) would not help where the input is wrong, or it was stopped.
+    if status in (2, 130) and (told := os.environ.get("GROUNDUP_STATUS_FILE")):
         Path(told).write_text(str(status))
         status = 0
     sys.exit(status)

@@ -88,23 +88,34 @@ def adamw_step_by_step(
 def clip_gradients(parameters: Iterable[nn.Parameter], longest: float) -> float:
     """Scale the gradients down, in place, to the norm `longest` of all together, if they are longer;
     returns the norm that they had."""
-    gradients = _alike(p.grad for p in parameters if p.grad is not None)
-    parts = [whole(torch.nn.utils.get_total_norm(each, foreach=True)) for each in gradients]
-    norm = torch.stack(parts).norm().item()
-    if norm > longest:
-        for gradient in (g for each in gradients for g in each):
-            gradient.mul_(longest / norm)
-    return norm
-
-
-def _alike(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Tensors by how they are spread over processes (DTensors have a mesh and placements): those of one
-    kind can be computed with together."""
-    kinds: dict[Any, list[Tensor]] = defaultdict(list)
-    for tensor in tensors:
-        kinds[getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None)].append(
-            tensor
+    kinds = _alike(p for p in parameters if p.grad is not None)
+    norms = [
+        whole(
+            torch.nn.utils.get_total_norm(
+                [p.grad for p in kind if p.grad is not None], foreach=True
+            )
         )
+        for kind in kinds
+    ]
+    norm = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
+    for kind in kinds:
+        if hasattr(kind[0], "full_tensor"):
+            share = min(1.0, longest / (norm.item() + 1e-6))
+            for parameter in kind:
+                assert parameter.grad is not None
+                parameter.grad.mul_(share)
+        else:
+            torch.nn.utils.clip_grads_with_norm_(kind, longest, norm, foreach=True)
+    return norm.item()
+
+
+def _alike(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Parameters by how they are spread over processes (DTensors have a mesh and placements): those of one
+    kind can be computed with together."""
+    kinds: dict[Any, list[nn.Parameter]] = defaultdict(list)
+    for parameter in parameters:
+        placed = getattr(parameter, "device_mesh", None), getattr(parameter, "placements", None)
+        kinds[placed].append(parameter)
     return list(kinds.values())
 
 
