@@ -66,19 +66,20 @@ def test_after_kill_9_a_resumed_run_ends_with_the_same_bits(story: Path, tmp_pat
 def test_where_steps_are_long_a_checkpoint_is_written_all_the_same(
     story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0.2)
+    # Every step is a long one then, and writing never takes too much of the time.
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(session, "WRITING_SHARE", 0)
     values = {
         "data": {"paths": [str(story)]},
         "tokenizer": {"vocab_size": 300},
         "pretrain": {
             "preset": "nano",
             "model": {"d_model": 32, "n_layers": 2, "context_length": 32},
-            "train": {"minutes": 0.03, "steps": 10**6, "checkpoint_every": 10**6,
-                      "keep_checkpoints": 100},
+            "train": {"steps": 4, "checkpoint_every": 10**6, "keep_checkpoints": 100},
         },
     }  # fmt: skip
     run_recipe(parse_recipe(values), tmp_path, Watcher())
-    assert len(list((tmp_path / "pretrain/checkpoints").glob("step-*"))) >= 3
+    assert len(list((tmp_path / "pretrain/checkpoints").glob("step-*"))) == 4
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent differently on Windows")

@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> None:
     if parsed.json:
         print_json({"variants": [row.to_json() for row in rows], "report": report})
         return
-    print(markdown_table(*table(rows)), end="")
+    header, lines = table(rows)
+    print(markdown_table([*map(shown, header)], lines), end="")
     print(shown(f"\nreport: {report}"))
 
 
