@@ -10,9 +10,9 @@ library's heap, which training otherwise uses for speed, keeps up to twice as mu
 import argparse
 import ctypes
 import json
-import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -51,8 +51,13 @@ def measure(settings: dict) -> dict:
     _train(preset("nano", vocab_size=100, context_length=16), TrainConfig(steps=2, device="cpu"))
     before = psutil.Process().memory_info().rss
     _train(config, wanted)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return settings | {"reckoned": reckoned, "measured": peak - before}
+    return settings | {"reckoned": reckoned, "measured": _peak() - before}
+
+
+def _peak() -> int:
+    """The most memory that this program has held. (`ru_maxrss` begins with what its parent held.)"""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
 
 
 def _train(config, wanted: TrainConfig) -> None:
