@@ -105,11 +105,15 @@ def _input_error(cls: type[BaseModel], error: ValidationError, where: str | None
     if problem["type"] == "missing":
         return InputError(f"{name} is missing", where)
     if problem["type"] == "value_error":
-        return InputError(f"{name}: {own_words}{_shown(given)}", where)
+        wrong = _shown(given)
+        what = N_(f"{name}: {own_words}, not {wrong}") if wrong else f"{name}: {own_words}"
+        return InputError(what, where)
     allowed = TypeAdapter(_type_at(cls, path)).json_schema()
     close = nearest(str(given), map(str, allowed.get("enum", ())))
     hint = f"did you mean {close!r}?" if close else None
-    return InputError(f"{name} must be {_in_words(allowed)}{_shown(given)}", where, hint)
+    wanted, wrong = _in_words(allowed), _shown(given)
+    what = N_(f"{name} must be {wanted}, not {wrong}") if wrong else N_(f"{name} must be {wanted}")
+    return InputError(what, where, hint)
 
 
 def _shown(given: Any) -> str:
@@ -117,11 +121,18 @@ def _shown(given: Any) -> str:
     if isinstance(given, dict | list):
         return ""
     text = repr(str(given) if isinstance(given, str) else given)
-    return f", not {text}" if len(text) <= 80 else f", not {text[:60]}…"
+    return text if len(text) <= 80 else f"{text[:60]}…"
 
 
 _KINDS = {"integer": N_("a whole number"), "number": N_("a number"), "boolean": N_("true or false"),
           "string": N_("text"), "array": N_("a list"), "object": N_("a table")}  # fmt: skip
+# What they come to together.
+_TOGETHER = (
+    N_("a whole number {0}"), N_("a number {0}"), N_("no less than {0}"), N_("above {0}"),
+    N_("no more than {0}"), N_("below {0}"), N_("no less than {0} and no more than {1}"),
+    N_("no less than {0} and below {1}"), N_("above {0} and no more than {1}"),
+    N_("above {0} and below {1}"),
+)  # fmt: skip
 _BOUNDS = {"minimum": "no less than", "exclusiveMinimum": "above", "maximum": "no more than",
            "exclusiveMaximum": "below"}  # fmt: skip
 
