@@ -119,7 +119,7 @@ def test_starting_again_writes_only_what_is_missing(lab: Path):
         (["train", "--mistake", "causal_mask:99"], "causal_mask has no mistake '99'"),
         (["train", "--also", "causl_mask"], "did you mean 'causal_mask'?"),
         (["chek"], "did you mean 'check'?"),
-        (["check", "--lang", "fr"], "invalid choice"),
+        (["check", "--lang", "fr"], "unknown language 'fr'"),
     ],
 )
 def test_a_slip_is_told_with_the_nearest_name(arguments: list[str], message: str, lab: Path):
