@@ -63,9 +63,9 @@ def begin(patch: Patch, change: Callable[[GPT], None]) -> None:
     """Train a model that was changed before its first step."""
     start = groundup.train.session.start_run
 
-    def broken(model: GPT, config: Any) -> Run:
+    def broken(model: GPT, *settings: Any) -> Run:
         change(model)
-        return start(model, config)
+        return start(model, *settings)
 
     patch.setattr(groundup.train.session, "start_run", broken)
 
