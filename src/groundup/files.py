@@ -59,15 +59,20 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    file.chmod(0o666 & ~_umask())  # safetensors makes files for their owner alone
-                    _sync_file(file)
-            temporary.chmod(0o777 & ~_umask())
-            _swap_in(temporary, path)
-            _sync_directory(path.parent)
+            put_in_place(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a directory that is written to the end, once it is on the disk, replacing what stood there."""
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            file.chmod(0o666 & ~_umask())  # safetensors makes files for their owner alone
+            _sync_file(file)
+    temporary.chmod(0o777 & ~_umask())
+    _swap_in(temporary, path)
+    _sync_directory(path.parent)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

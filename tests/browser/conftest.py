@@ -32,6 +32,7 @@ ON_AND_ON = " and on"
 def browser() -> Iterator:
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")
+    playwright.expect.set_options(timeout=60_000)  # on a busy machine all takes longer
     with playwright.sync_playwright() as running:
         started = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield started

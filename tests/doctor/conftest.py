@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from groundup.doctor.examine import examine
+from groundup.doctor.finding import Finding
 from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import merge, parse_recipe
 from groundup.recipe.watch import Watcher
@@ -32,6 +34,11 @@ def build(out: Path, *changes: dict[str, Any]) -> Path:
         values = merge(values, change)
     run_recipe(parse_recipe(values), out, Watcher())
     return out
+
+
+def findings(run: Path) -> list[Finding]:
+    """What the doctor finds in a run, but that the machine was busy with something else meanwhile."""
+    return [finding for finding in examine(run) if finding.kind != "slowing-down"]
 
 
 def on(text: Path, **data: Any) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import groundup.model.attention
 import groundup.recipe.pretrain
 import groundup.train.session
 from groundup.data.windows import WindowStream
-from groundup.doctor.examine import examine
 from groundup.doctor.finding import Finding
 from groundup.errors import TrainingError
 from groundup.model.gpt import GPT
@@ -22,7 +21,7 @@ from groundup.model.loss import cross_entropy
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.loop import Run
 from groundup.train.objectives import next_token
-from tests.doctor.conftest import build, on, training
+from tests.doctor.conftest import build, findings, on, training
 
 Patch = pytest.MonkeyPatch
 
@@ -41,7 +40,7 @@ def patch() -> Patch:
 
 def only(run: Path, kind: str, *consequences: str) -> Finding:
     """The finding of this kind, which must be there, with none but its true consequences."""
-    found = {finding.kind: finding for finding in examine(run)}
+    found = {finding.kind: finding for finding in findings(run)}
     assert kind in found, found
     assert set(found) <= {kind, *consequences}, found
     assert any(character.isdigit() for character in found[kind].evidence)
@@ -245,7 +244,7 @@ def test_a_tiny_text_read_a_hundred_times(texts: Path, tmp_path: Path):
     large = {"pretrain": {"model": {"d_model": 64}}}
     run = build(tmp_path / "run", data, large, training(steps=160, eval_every=40))
     only(run, "memorising", "repeated-data", "model-too-large")
-    found = {finding.kind: finding for finding in examine(run)}
+    found = {finding.kind: finding for finding in findings(run)}
     assert "epochs" in found["repeated-data"].evidence
     assert "parameters for" in found["model-too-large"].evidence
 
@@ -284,7 +283,7 @@ def good(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(good: Path, tmp_path: Path) -> Path:
-    assert examine(good) == []
+    assert findings(good) == []
     return Path(shutil.copytree(good, tmp_path / "run"))
 
 
@@ -296,7 +295,7 @@ def flip(path: Path, place: int) -> None:
 
 
 def test_a_bit_that_fell_over_in_a_checkpoint(copy: Path):
-    flip(copy / "pretrain/checkpoints/step-00000020/model.safetensors", -100)
+    flip(next(copy.glob("pretrain/checkpoints/step-00000020/*.safetensors")), -100)
     assert "step-00000020" in only(copy, "damaged-file").evidence
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from groundup.doctor.examine import examine
 from groundup.doctor.run import ExaminedRun
-from tests.doctor.conftest import build, on, training
+from tests.doctor.conftest import build, findings, on, training
 from tests.faults.test_crashes import wait_for_checkpoint
 
 CHARACTERS = {"tokenizer": {"kind": "character", "vocab_size": 120}}
@@ -50,7 +49,7 @@ def test_a_healthy_run_gives_no_finding(
     file: str, changes: list[dict[str, Any]], texts: Path, tmp_path: Path
 ):
     run = build(tmp_path / "run", *([on(texts / file)] if file else []), *changes)
-    assert examine(run) == []
+    assert findings(run) == []
 
 
 def test_a_healthy_run_on_real_chinese_poems_gives_no_finding(real_data: Path, tmp_path: Path):
@@ -58,7 +57,7 @@ def test_a_healthy_run_on_real_chinese_poems_gives_no_finding(real_data: Path, t
         poems = [next(file) for _ in range(600)]
     (tmp_path / "poems.jsonl").write_text("".join(poems), encoding="utf-8")
     vocabulary = {"tokenizer": {"vocab_size": 1200}}
-    assert examine(build(tmp_path / "run", on(tmp_path / "poems.jsonl"), vocabulary)) == []
+    assert findings(build(tmp_path / "run", on(tmp_path / "poems.jsonl"), vocabulary)) == []
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def test_a_run_under_way_gives_no_finding(under_way: tuple[Path, subprocess.Pope
     out, process = under_way
     process.send_signal(signal.SIGSTOP)  # it would be through before the examination is
     assert not ExaminedRun(out).finished
-    assert examine(out) == []
+    assert findings(out) == []
 
 
 def test_a_killed_run_is_broken_off_when_its_silence_lasts(
@@ -98,6 +97,6 @@ def test_a_killed_run_is_broken_off_when_its_silence_lasts(
     process.wait()
     hour_ago = time.time() - 3600
     os.utime(out / "pretrain/metrics.jsonl", (hour_ago, hour_ago))
-    (finding,) = examine(out)
+    (finding,) = findings(out)
     assert finding.kind == "broken-off"
     assert "of 2000" in finding.evidence and "step-0" in finding.evidence

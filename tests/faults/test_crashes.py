@@ -105,7 +105,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(story: Path, tmp_path: Pat
     assert "Traceback" not in again.stderr + other.stderr
     index = next((tmp_path / "data/tokens").glob("*/shards.json"))
     whole = index.read_bytes()
-    for file, content in ((newest / "optimizer.pt", b"cut"), (newest / "state.json", b"{}"),
+    for file, content in ((next(newest.glob("*.safetensors")), b"cut"), (newest / "state.json", b"{}"),
                           (newest / "state.json", b"[1]"), (index, b"{}")):  # fmt: skip
         file.write_bytes(content)
         damaged = groundup(*command(story, tmp_path, "--resume")[3:])
@@ -178,10 +178,10 @@ def test_an_exception_while_writing_leaves_the_old_directory(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the size of files cannot be limited on Windows")
-@pytest.mark.parametrize("limit", [1000, 20_000, 60_000])
+@pytest.mark.parametrize("limit", [1000, 20_000])
 def test_a_full_disk_loses_nothing_that_was_saved(limit: int, story: Path, tmp_path: Path):
-    """The system refuses to write past `limit` bytes, as a full disk does: during the tokenizer, the
-    weights or the optimiser's state."""
+    """The system refuses to write past `limit` bytes, as a full disk does: during the tokenizer or the
+    training's state."""
     process = begin(story, tmp_path)
     wait_for_checkpoint(tmp_path, 1)
     process.kill()

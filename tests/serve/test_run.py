@@ -12,7 +12,6 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 import torch
-from safetensors.torch import load_file
 from tests.conftest import groundup
 from tests.serve.conftest import KEY, Server, serving
 from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build_classifier, with_many_checkpoints
@@ -20,6 +19,7 @@ from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build_classifier, w
 from groundup import generate
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
+from groundup.train.checkpoint import saved_weights
 from groundup.weights.directory import load
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -76,7 +76,7 @@ def logged(rows: list[dict[str, Any]], figure: str) -> list[list[float]]:
 
 def pretrained_at(run: Path, step: int) -> GPT:
     model, _ = load(run / "pretrain/model")
-    saved = load_file(run / f"pretrain/checkpoints/step-{step:08d}/model.safetensors")
+    saved = saved_weights(run / f"pretrain/checkpoints/step-{step:08d}")
     fresh = GPT(model.config)
     with torch.no_grad():
         for name, parameter in fresh.named_parameters():
@@ -88,7 +88,7 @@ def pretrained_at(run: Path, step: int) -> GPT:
 def tuned_at(run: Path, step: int) -> GPT:
     """y = W x + s · B (A x), merged by hand; s is α / rank, and α twice the rank where nothing is set."""
     model, _ = load(run / "pretrain/model")
-    saved = load_file(run / f"finetune/checkpoints/step-{step:08d}/model.safetensors")
+    saved = saved_weights(run / f"finetune/checkpoints/step-{step:08d}")
     weights = dict(model.named_parameters())
     settings = json.loads((run / "finetune/adapter/adapter_config.json").read_text())
     scale = settings["lora_alpha"] / settings["r"]
@@ -233,7 +233,7 @@ def copy(run_directory: Path, tmp_path: Path) -> Path:
 
 
 def test_a_damaged_checkpoint_is_told_of_and_the_others_speak(copy: Path, tmp_path: Path):
-    weights = copy / "pretrain/checkpoints/step-00000020/model.safetensors"
+    (weights,) = (copy / "pretrain/checkpoints/step-00000020").glob("*.safetensors")
     content = bytearray(weights.read_bytes())
     content[-100] ^= 1
     weights.write_bytes(content)

@@ -11,7 +11,7 @@ import torch
 
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
-from groundup.train.checkpoint import load_checkpoint, save_checkpoint
+from groundup.train.checkpoint import Writing, begin_checkpoint, load_checkpoint
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.loop import Run, start_run, train
 from groundup.train.objectives import next_token
@@ -25,15 +25,16 @@ SETTINGS = TrainConfig(
 
 
 def trained(
-    folder: Path, layout: dict[str, Any], save: bool = False, resume: bool = False
+    layout: dict[str, Any], saves: Path | None = None, resumes: Path | None = None
 ) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """The losses of all steps, and the weights after the last."""
+    """The losses of all steps, and the weights after the last; a checkpoint is
+    written to the folder `saves`, or read from `resumes`."""
     parallel = Parallel(ParallelConfig(**layout))
     settings = parallel.divide(SETTINGS)
     size = settings.micro_batch
     torch.manual_seed(0)
     model = GPT(
-        preset("nano", vocab_size=100, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4,
+        preset("nano", vocab_size=101, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4,
                context_length=32, initialization="gpt-2")
     )  # fmt: skip
     run = start_run(model, settings, parallel)
@@ -41,12 +42,17 @@ def trained(
 
     def look(run: Run) -> None:
         losses.append(run.loss)
-        if save and run.state.step == SAVED_AT:
-            save_checkpoint(folder, run.model, run.optimizers, run.state, "same", keep=1)
+        if saves and run.state.step == SAVED_AT:
+            written.append(
+                begin_checkpoint(saves, model, run.optimizers, run.state, "same", keep=1)
+            )
 
-    if resume:
-        run.state = load_checkpoint(folder / f"step-{SAVED_AT:08d}", model, run.optimizers, "same")
+    written: list[Writing] = []
+    if resumes:
+        run.state = load_checkpoint(resumes / f"step-{SAVED_AT:08d}", model, run.optimizers, "same")
     train(run, lambda n: ROWS[n * size : (n + 1) * size], next_token, [look])
+    for writing in written:  # the training went on beside it
+        writing.wait()
     assert run.state.tokens == STEPS * 16 * 32
     return losses, {name: p.detach().clone() for name, p in gathered(model).named_parameters()}
 
@@ -55,7 +61,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with joined_processes():
         for name, options in json.loads(sys.argv[2]).items():
-            found = trained(folder, **options)
+            begun = options.get("resumes")
+            found = trained(options["layout"], folder / name, begun and folder / begun)
             if is_first():
                 torch.save(found, folder / f"{name}.pt")
 

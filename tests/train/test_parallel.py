@@ -21,7 +21,7 @@ from tests.train import spread
 
 BY_TWO = {
     "data": {"layout": {"data": 2}},
-    "shard": {"layout": {"shard": 2}, "save": True},
+    "shard": {"layout": {"shard": 2}},
     "tensor": {"layout": {"tensor": 2}},
     "full": {"layout": {"data": 2, "checkpointing": "full"}},
     "selective": {"layout": {"shard": 2, "checkpointing": "selective"}},
@@ -31,7 +31,7 @@ BY_FOUR = {
     "data-shard": {"layout": {"data": 2, "shard": 2}},
     "shard-tensor": {"layout": {"shard": 2, "tensor": 2}},
     "data-tensor": {"layout": {"data": 2, "tensor": 2}},
-    "resumed": {"layout": {"shard": 4}, "resume": True},
+    "resumed": {"layout": {"shard": 4}, "resumes": "shard"},
 }
 LAYOUTS = [*BY_TWO, *BY_FOUR]
 
@@ -51,8 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], dict[str, torch.Tensor]]:
-    return spread.trained(tmp_path_factory.mktemp("alone"), {})
+def alone() -> tuple[list[float], dict[str, torch.Tensor]]:
+    return spread.trained({})
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -63,8 +63,9 @@ def test_it_is_the_training_of_one_process(name: str, folder: Path, alone):
         torch.testing.assert_close(weights[parameter], expected, rtol=0, atol=1e-4)
 
 
-def test_one_process_goes_on_from_what_two_have_saved(folder: Path, alone):
-    losses, _ = spread.trained(folder, {}, resume=True)
+@pytest.mark.parametrize("name", ["data", "shard", "tensor", "shard-tensor", "data-tensor"])
+def test_one_process_goes_on_from_what_several_have_saved(name: str, folder: Path, alone):
+    losses, _ = spread.trained({}, resumes=folder / name)
     assert losses[0] == pytest.approx(alone[0][spread.SAVED_AT], abs=1e-6)
     assert losses == pytest.approx(alone[0][spread.SAVED_AT :], abs=1e-5)
 
@@ -75,16 +76,14 @@ def test_four_processes_go_on_from_what_two_have_saved(folder: Path, alone):
 
 
 @pytest.mark.parametrize("checkpointing", ["selective", "full"])
-def test_forgetting_activations_changes_nothing_in_one_process(
-    checkpointing: str, alone, tmp_path: Path
-):
-    losses, weights = spread.trained(tmp_path, {"checkpointing": checkpointing})
+def test_forgetting_activations_changes_nothing_in_one_process(checkpointing: str, alone):
+    losses, weights = spread.trained({"checkpointing": checkpointing})
     assert losses == alone[0]
     assert all(torch.equal(weights[name], expected) for name, expected in alone[1].items())
 
 
-def test_bfloat16_learns_nearly_the_same(alone, tmp_path: Path):
-    losses, weights = spread.trained(tmp_path, {"dtype": "bfloat16"})
+def test_bfloat16_learns_nearly_the_same(alone):
+    losses, weights = spread.trained({"dtype": "bfloat16"})
     assert losses != alone[0]
     assert losses == pytest.approx(alone[0], rel=0.02)
     assert all(parameter.dtype == torch.float32 for parameter in weights.values())

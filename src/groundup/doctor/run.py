@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from groundup.data.shards import Tokens, open_shards, read_shards_index
@@ -18,7 +17,7 @@ from groundup.recipe.directory import RunDirectory
 from groundup.recipe.pretrain import model_config
 from groundup.recipe.schema import Recipe, read_recipe
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.train.checkpoint import checkpoints, verify_checkpoint
+from groundup.train.checkpoint import checkpoints, saved_weights, verify_checkpoint
 from groundup.train.metrics import read_metrics
 from groundup.weights.directory import load_model
 
@@ -137,7 +136,7 @@ class ExaminedRun:
         weights = {}
         for path in {*self.checkpoints[:1], *self.checkpoints[-1:]}:
             with contextlib.suppress(FileNotFoundError):  # removed by the run at work
-                weights[int(path.name.split("-")[1])] = load_file(path / "model.safetensors")
+                weights[int(path.name.split("-")[1])] = saved_weights(path)
         return weights
 
     @cached_property

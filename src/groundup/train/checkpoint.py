@@ -1,32 +1,32 @@
 """Resumable training state: everything the next step depends on, written so that nothing is lost.
 
-A checkpoint is a folder `step-00001000/` of `model.safetensors` (what is trained; what is frozen, as
-the base of adapters is, comes again from the model that training began with), `optimizer.pt`
-(optimisers and random state, read with `weights_only`) and `state.json` (where training stands, and
-the checksum of the other two). It is not what a user loads: that is a model directory
-(`groundup.weights`).
+A checkpoint is a folder `step-00001000/` of safetensors, which each process writes its part of
+(`checkpoint_files.py`), and of `state.json`: where training stands, and the checksums of the other files.
+Any number of processes can go on from it. Its tensors are `model.NAME` (what is trained; what is frozen, as
+the base of adapters is, comes again from the model that training began with), `optimizer.NAME.WHAT` (what
+the optimiser keeps of that weight) and `random.RANK.DEVICE` (the random state of a process). It is not what
+a user loads: that is a model directory (`groundup.weights`).
 """
 
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from groundup.errors import CorruptFileError, InputError
-from groundup.files import atomic_directory
 from groundup.model.gpt import GPT
-from groundup.train.parallel import is_first
+from groundup.train.parallel import first_says, is_first, process_rank
 from groundup.train.parts import part_like, whole
 
-FILES = ("model.safetensors", "optimizer.pt")
-STATE_KEYS = {"step", "tokens", "seconds", "identity", "checksums"}
+STATE_KEYS = {"step", "tokens", "seconds", "identity"}
 
 
 @dataclass
@@ -40,87 +40,168 @@ class TrainState:
 
 
 def identity_of(decisive: Mapping[str, Any]) -> str:
-    """A hash of all that decides the course of a training, plain values: what a checkpoint carries, and
-    must agree with."""
+    """A hash of plain values. Of all that decides the course of a training, it is what a checkpoint carries,
+    and must agree with."""
     return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def save_checkpoint(
+class Writing:
+    """A checkpoint that is being written in a thread, while the training goes on."""
+
+    def __init__(self, path: Path, keep: int, result: Future[None]):
+        self.path, self.keep, self.result = path, keep, result
+        self.began, self.seconds = time.monotonic(), 0.0
+        result.add_done_callback(self._measure)
+
+    def _measure(self, result: Future[None]) -> None:
+        self.seconds = time.monotonic() - self.began
+
+    @property
+    def is_over(self) -> bool:
+        return self.result.done()
+
+    @property
+    def has_failed(self) -> bool:
+        return self.is_over and self.result.exception() is not None
+
+    def wait(self) -> None:
+        """Until it is on the disk; of the older ones beside it, all but the newest are removed then. Raises
+        what went wrong in any of the processes."""
+        from groundup.train.checkpoint_files import wait_for
+
+        wait_for(self.result)
+        if is_first():
+            for old in checkpoints(self.path.parent)[: -self.keep]:
+                shutil.rmtree(old)
+
+
+def begin_checkpoint(
     directory: Path,
     model: GPT,
     optimizers: list[torch.optim.Optimizer],
     state: TrainState,
     identity: str,
     keep: int,
-) -> Path:
-    """Write the checkpoint of this step under `directory`; only the newest `keep` stay. What is spread over
-    processes is brought together, and the first one writes: any number of them can go on from it."""
+) -> Writing:
+    """Copy the state of a training, and begin to write it to a checkpoint of this step under `directory`, of
+    which the newest `keep` stay. All processes have to begin together."""
+    from groundup.train.checkpoint_files import write
+
     path = directory / f"step-{state.step:08d}"
-    weights = trained_weights(model)
-    kept = {
-        "optimizers": [_whole_state(optimizer) for optimizer in optimizers],
-        "random_state": torch.get_rng_state(),
-        "gpu_random_states": torch.cuda.get_rng_state_all(),
-    }
-    if not is_first():
-        return path
-    with atomic_directory(path) as folder:
-        save_file(weights, folder / FILES[0])
-        with (folder / FILES[1]).open("wb") as file:
-            torch.save(kept, file)
-        described = asdict(state) | {
-            "identity": identity,
-            "checksums": {name: _checksum(folder / name) for name in FILES},
-        }
-        (folder / "state.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
-    for old in checkpoints(directory)[:-keep]:
-        shutil.rmtree(old)
-    return path
+    tensors = _own_weights(model) | _optimizer_state(model, optimizers) | _random_state()
+    described = asdict(state) | {"identity": identity}
+    checksums = {"state.json": identity_of(described)}
+    return Writing(path, keep, write(tensors, path, described | {"checksums": checksums}))
 
 
 def load_checkpoint(
     path: Path, model: GPT, optimizers: list[torch.optim.Optimizer], identity: str
 ) -> TrainState:
-    """Put a checkpoint's state into `model` and `optimizers` and return where it stands.
+    """Put a checkpoint's state into `model` and new `optimizers`, and return where it stands.
 
     Raises `CorruptFileError` for a cut or changed file and `InputError` where `identity` (what
     decides the course of training: settings, model and data) is not the one it was saved under, or
     other parameters of `model` are trained than were then.
     """
-    described = verify_checkpoint(path)
+    from groundup.train.checkpoint_files import read_into, sizes
+
+    described = first_says(lambda: verify_checkpoint(path))
     if described["identity"] != identity:
         raise InputError(
             "this checkpoint belongs to a run with other settings or data",
             str(path),
             "resume with the settings it began with, or choose a new --out",
         )
-    _put_weights(path, model)
-    kept = torch.load(path / FILES[1], weights_only=True)
-    for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
-        optimizer.load_state_dict(_own_state(optimizer, state))
-    torch.set_rng_state(kept["random_state"])
-    torch.cuda.set_rng_state_all(kept["gpu_random_states"])
+    held = {name: found.size for name, found in sizes(path).items()}
+    _refuse_other_weights(path, model, held)
+    _make_optimizer_state(model, optimizers, held)
+    # A process that there was none of goes on from the random state that it began with.
+    random = {name: state for name, state in _random_state().items() if name in held}
+    read_into(_own_weights(model) | _optimizer_state(model, optimizers) | random, path)
+    _set_random_state(random)
     return TrainState(described["step"], described["tokens"], described["seconds"])
 
 
 def load_weights(path: Path, model: GPT) -> None:
     """Put only the weights of a checkpoint into `model`, to look at them.
 
-    Raises `CorruptFileError` where their file is cut, changed or gone, and `InputError` where other
+    Raises `CorruptFileError` where a file is cut, changed or gone, and `InputError` where other
     parameters of `model` are trained than were then.
     """
-    _verify(path, FILES[0], _read_state(path))
-    _put_weights(path, model)
+    from groundup.train.checkpoint_files import read_into, sizes
+
+    verify_checkpoint(path)
+    _refuse_other_weights(path, model, {name: found.size for name, found in sizes(path).items()})
+    read_into(_own_weights(model), path)
 
 
-def _put_weights(path: Path, model: GPT) -> None:
-    parameters, saved = _trained(model), load_file(path / FILES[0])
-    if {n: p.shape for n, p in parameters.items()} != {n: t.shape for n, t in saved.items()}:
+def saved_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint that is known to be whole, by their names."""
+    from groundup.train.checkpoint_files import read_into, sizes
+
+    held = {name: torch.zeros(found.size) for name, found in sizes(path).items()}
+    weights = {name: tensor for name, tensor in held.items() if name.startswith("model.")}
+    read_into(weights, path)
+    return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+
+
+def _refuse_other_weights(path: Path, model: GPT, held: Mapping[str, torch.Size]) -> None:
+    own = {name: weight.shape for name, weight in _own_weights(model).items()}
+    if own != {name: size for name, size in held.items() if name.startswith("model.")}:
         raise InputError(
             "this checkpoint holds other parameters than are trained now", str(path),
             "freeze, or put adapters on, what was frozen or had adapters then",
         )  # fmt: skip
-    put_weights(model, saved)
+
+
+def _own_weights(model: GPT) -> dict[str, Tensor]:
+    return {f"model.{name}": p.detach() for name, p in _trained(model).items()}
+
+
+def _optimizer_state(model: GPT, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """What the optimisers keep of each weight. Their rates and other settings are those of the recipe."""
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+    return {
+        f"optimizer.{names[parameter]}.{what}": value
+        for optimizer in optimizers
+        for parameter, state in optimizer.state.items()
+        for what, value in state.items()
+    }
+
+
+def _make_optimizer_state(
+    model: GPT, optimizers: list[torch.optim.Optimizer], held: Mapping[str, torch.Size]
+) -> None:
+    """Give new optimisers the state, all 0, that those have which a checkpoint was written of."""
+    of = {
+        p: optimizer
+        for optimizer in optimizers
+        for g in optimizer.param_groups
+        for p in g["params"]
+    }
+    parameters = dict(model.named_parameters())
+    for kept, size in held.items():
+        kind, _, rest = kept.partition(".")
+        if kind != "optimizer":
+            continue
+        name, _, what = rest.rpartition(".")
+        parameter = parameters[name]
+        alike = size == parameter.shape
+        of[parameter].state[parameter][what] = (
+            torch.zeros_like(parameter) if alike else torch.zeros(size, device=parameter.device)
+        )
+
+
+def _random_state() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return {f"random.{process_rank()}.{device}": state for device, state in states.items()}
+
+
+def _set_random_state(states: Mapping[str, Tensor]) -> None:
+    for name, state in states.items():
+        (torch.cuda if name.endswith("cuda") else torch).set_rng_state(state)
 
 
 @torch.no_grad()
@@ -137,31 +218,6 @@ def trained_weights(model: GPT) -> dict[str, Tensor]:
     return {name: whole(p.detach()).contiguous() for name, p in _trained(model).items()}
 
 
-def _whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    described = optimizer.state_dict()
-    states = {
-        number: {k: whole(v) if isinstance(v, Tensor) else v for k, v in state.items()}
-        for number, state in described["state"].items()
-    }
-    return described | {"state": states}
-
-
-def _own_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """Of a whole optimiser's state, this process's part."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for parameter, of_parameter in zip(parameters, _in_order(state), strict=True):
-        for name, value in of_parameter.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                of_parameter[name] = part_like(value.to(parameter.device), parameter)
-    return state
-
-
-def _in_order(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """What an optimiser keeps of each parameter, in the order of its groups."""
-    numbers = [number for group in state["param_groups"] for number in group["params"]]
-    return [state["state"].get(number, {}) for number in numbers]
-
-
 def _trained(model: GPT) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
@@ -173,15 +229,13 @@ def saved_identity(path: Path) -> str:
 
 def verify_checkpoint(path: Path) -> dict:
     """What `state.json` says of a checkpoint. Raises `CorruptFileError` for a cut or changed file."""
+    from groundup.train.checkpoint_files import checksum
+
     described = _read_state(path)
-    for name in FILES:
-        _verify(path, name, described)
+    for name, expected in described["checksums"].items():
+        if not (path / name).is_file() or checksum(path / name) != expected:
+            raise _damaged(path, name)
     return described
-
-
-def _verify(path: Path, name: str, described: dict) -> None:
-    if not (path / name).is_file() or _checksum(path / name) != described["checksums"][name]:
-        raise _damaged(path, name)
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -192,9 +246,10 @@ def checkpoints(directory: Path) -> list[Path]:
 def _read_state(path: Path) -> dict:
     try:
         described = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        if set(described) >= STATE_KEYS and set(described["checksums"]) >= set(FILES):
-            return described
-    except (OSError, ValueError, TypeError):
+        checksums = described.pop("checksums")
+        if set(described) >= STATE_KEYS and checksums.pop("state.json") == identity_of(described):
+            return described | {"checksums": checksums}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         pass
     raise _damaged(path, "state.json")
 
@@ -206,8 +261,3 @@ def _damaged(path: Path, name: str) -> CorruptFileError:
         f"remove {path} to go on from {before[-1]}" if before
         else f"remove {path} and start again without --resume",
     )  # fmt: skip
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()

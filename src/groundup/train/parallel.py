@@ -94,9 +94,13 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def process_rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes and speaks for all."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return process_rank() == 0
 
 
 def first_says(answer: Callable[[], Any]) -> Any:
@@ -155,6 +159,13 @@ def gathered(model: GPT) -> GPT:
     return plain
 
 
+@cache
+def saving_group() -> Any:
+    """Processes that talk while others compute: what is said in a thread must not come between what is said
+    in the training."""
+    return dist.new_group(backend="gloo", timeout=TIMEOUT) if process_count() > 1 else None
+
+
 class Layout(NamedTuple):
     """The sides of the mesh."""
 
@@ -193,8 +204,7 @@ class Parallel:
         self.layout = lay_out(self.config, process_count())
         self.replicas = self.layout.data * self.layout.shard
         """So many processes, or groups of them that share every matrix, read different text."""
-        rank = dist.get_rank() if dist.is_initialized() else 0
-        self.replica = rank // self.layout.tensor
+        self.replica = process_rank() // self.layout.tensor
         self.mesh: DeviceMesh | None = None
 
     @property
@@ -269,11 +279,15 @@ class Parallel:
 
     def any_of(self, flag: bool) -> bool:
         """Whether a flag is set in any of the processes: a decision that all take together."""
+        return self.any_of_each(flag)[0]
+
+    def any_of_each(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether it is set in any of the processes."""
         if self.is_alone:
-            return flag
-        told = torch.tensor(int(flag))
+            return list(flags)
+        told = torch.tensor(flags, dtype=torch.int8)
         dist.all_reduce(told, op=dist.ReduceOp.MAX)
-        return bool(told)
+        return told.bool().tolist()
 
 
 class _Synchronised:

@@ -15,7 +15,7 @@ from typing import Any
 
 from groundup.errors import StoppedError, TrainingError
 from groundup.model.gpt import GPT
-from groundup.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from groundup.train.checkpoint import Writing, begin_checkpoint, checkpoints, load_checkpoint
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.early_stop import EarlyStop
 from groundup.train.loop import Batches, Hook, Run, start_run, train
@@ -89,6 +89,8 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
         except TrainingError as error:
             metrics.write(step=run.state.step + 1, stopped=error.what)
             raise
+        finally:
+            saver.wait()
     if early_stop.is_on and not run.stopped:
         early_stop(run, evaluate(False))  # the last weights may be the best
     early_stop.take_best(run)
@@ -115,19 +117,31 @@ def _log(run: Run, metrics: MetricsFile) -> None:
 
 
 class _Saver:
-    """The hook that writes checkpoints: every so many steps, often enough in time, when the training is
-    over, and when it is stopped, which it then is."""
+    """The hook that has checkpoints written: every so many steps, often enough in time, when the training is
+    over, and when it is stopped, which it then is. It is copied, and written while the training goes on."""
 
     def __init__(self, out: Path, identity: str, stop: list[int]):
         self.out, self.identity, self.stop = out, identity, stop
         self.last, self.took = time.monotonic(), 0.0
+        self.writing: Writing | None = None
 
     def __call__(self, run: Run) -> None:
-        stopping = run.parallel.any_of(bool(self.stop)) and not run.finished
-        due = run.parallel.any_of(is_first() and self._is_due(run))
-        if stopping or run.finished or due:
-            self._save(run)
-        if stopping:
+        stopping, due, has_failed = run.parallel.any_of_each(
+            bool(self.stop), is_first() and self._is_due(run),
+            self.writing is not None and self.writing.has_failed,
+        )  # fmt: skip
+        if has_failed or (self.writing and self.writing.is_over):
+            self.wait()
+        if stopping or due or run.finished:
+            self.wait()  # for the one before, where writing takes longer than the steps between
+            self.writing = begin_checkpoint(
+                self.out / "checkpoints", run.model, run.optimizers, run.state, self.identity,
+                run.config.keep_checkpoints,
+            )  # fmt: skip
+            run.checkpoint, self.last = self.writing.path, time.monotonic()
+        if stopping or run.finished:
+            self.wait()
+        if stopping and not run.finished:
             raise StoppedError(
                 f"stopped after step {run.state.step}; the state is saved", str(run.checkpoint),
                 "go on with the same command (`pretrain` and `finetune` need --resume)",
@@ -138,14 +152,12 @@ class _Saver:
         long_ago = since > max(SECONDS_BETWEEN_CHECKPOINTS, WRITING_SHARE * self.took)
         return long_ago or run.state.step % run.config.checkpoint_every == 0
 
-    def _save(self, run: Run) -> None:
-        began = time.monotonic()
-        run.checkpoint = save_checkpoint(
-            self.out / "checkpoints", run.model, run.optimizers, run.state, self.identity,
-            run.config.keep_checkpoints,
-        )  # fmt: skip
-        self.last = time.monotonic()
-        self.took = self.last - began
+    def wait(self) -> None:
+        """Until what is being written is on the disk."""
+        if self.writing:
+            writing, self.writing = self.writing, None
+            writing.wait()
+            self.took = writing.seconds
 
 
 @contextlib.contextmanager
