@@ -83,9 +83,8 @@ def compared(name: str, first: Callable[[], float], second: Callable[[], float])
         one = first()
         ratios.append(second() / one)
     ratio, least, most = statistics.median(ratios), min(ratios), max(ratios)
-    print(
-        f"  {name:<46} {100 * (ratio - 1):+6.2f} %   (of {ROUNDS}: {100 * (least - 1):+.2f} to {100 * (most - 1):+.2f})"
-    )
+    print(f"  {name:<46} {100 * (ratio - 1):+6.2f} %   "
+          f"({ROUNDS} times: {100 * (least - 1):+.2f} to {100 * (most - 1):+.2f})")  # fmt: skip
 
 
 def main() -> None:

@@ -45,6 +45,10 @@ class TrainingError(GroundupError):
     """Training cannot go on (a NaN loss, for example); the last good checkpoint is kept."""
 
 
+class LostProcessError(GroundupError):
+    """Another process of the training has ended or is silent: started again, the same may go well."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing is alike."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -178,3 +178,35 @@ def test_a_layout_that_does_not_fit_is_one_message_of_one_process(story: Path, t
     assert "data 1 x shard 3 x tensor 1 needs 3 processes, and there are 2" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "out" / "pretrain").exists()
+
+
+def test_a_folder_that_is_not_shared_is_one_message_of_one_process(story: Path, tmp_path: Path):
+    """Every process stands in a folder of its own, as on machines that share none."""
+    command = ["--parallel.data", "2", "--data", str(story), "--preset", "nano", "--out", "run"]
+    program = f"""
+import os, sys
+from groundup.cli.main import main
+folder = {str(tmp_path)!r} + "/" + os.environ["RANK"]
+os.makedirs(folder)
+os.chdir(folder)
+sys.argv[1:] = ["pretrain", *{command!r}]
+main()
+"""
+    (tmp_path / "apart.py").write_text(program, encoding="utf-8")
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    ended = subprocess.run(
+        [*start, tmp_path / "apart.py"], capture_output=True, text=True, timeout=200
+    )
+    assert ended.returncode != 0
+    assert ended.stderr.count("error:") == 1
+    assert "the processes 1 (" in ended.stderr and "do not see the run directory" in ended.stderr
+    assert "let --out be on a file system that all machines share" in ended.stderr
+
+
+def test_a_full_disk_ends_all_processes_with_one_message(story: Path, tmp_path: Path):
+    command = pretrain(story, tmp_path / "run", "--parallel.processes", "2")
+    limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]
+    ended = subprocess.run(limited, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 1
+    assert ended.stderr.count("error: cannot write: File too large") == 1
+    assert ended.stderr.count("error:") == 1 and "Traceback" not in ended.stderr

@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
-from groundup.errors import GroundupError, InputError, nearest
+from groundup.errors import GroundupError, InputError, LostProcessError, nearest
 from groundup.language import LANGUAGES, N_, shown, use_language
 
 VERBS = {
@@ -54,11 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     status = run(sys.argv[1:] if arguments is None else arguments)
-    # Starting a process again (recipe/launch.py) would not help where the input is wrong, or it was stopped.
-    if status in (2, 130) and (told := os.environ.get("GROUNDUP_STATUS_FILE")):
-        Path(told).write_text(str(status))
-        status = 0
-    sys.exit(status)
+    told = os.environ.get("GROUNDUP_STATUS_FILE")
+    sys.exit(0 if told and Path(told).is_file() else status)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -99,7 +97,7 @@ def run(arguments: list[str]) -> int:
         return _fail(InputError(f"unknown command {verb!r}", None, hint).told(shown), 2)
     try:
         module = importlib.import_module(f"groundup.cli.{verb}")
-        with _processes(verb):
+        with _processes(verb), _told_to_launcher():
             module.main(rest)
     except GroundupError as error:
         return _fail(error.told(shown), error.exit_status)
@@ -118,6 +116,20 @@ def _processes(verb: str) -> AbstractContextManager[None]:
     from groundup.train.parallel import joined_processes
 
     return joined_processes()
+
+
+@contextmanager
+def _told_to_launcher() -> Iterator[None]:
+    """Of several processes that `recipe/launch.py` has started, let none be started again where that would
+    not help: it is told how the command ends, and all of them end as if all were well."""
+    try:
+        yield
+    except LostProcessError:
+        raise
+    except (GroundupError, KeyboardInterrupt) as error:
+        if told := os.environ.get("GROUNDUP_STATUS_FILE"):
+            Path(told).write_text(str(getattr(error, "exit_status", 130)))
+        raise
 
 
 def _without_language(arguments: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ from groundup.recipe.report import write_report
 from groundup.recipe.schema import Recipe, write_recipe
 from groundup.recipe.stages import Ledger, Stage, carry_out_together
 from groundup.recipe.watch import Watcher
-from groundup.train.parallel import Parallel, is_first, refuse_differences
+from groundup.train.parallel import Parallel, is_first, refuse_differences, refuse_unshared
 
 
 def stages(recipe: Recipe, run: RunDirectory) -> list[Stage]:
@@ -49,6 +49,7 @@ def run_recipe(recipe: Recipe, out: Path, watcher: Watcher, rebuild: bool = True
     refuse_differences(recipe.model_dump_json())
     Parallel(recipe.parallel)  # a layout that is none is told before anything is done
     with alone_in(out) if is_first() else nullcontext():
+        refuse_unshared(out)
         ledger = Ledger(run.ledger)
         for number, stage in enumerate(stages(recipe, run)):
             carry_out_together(stage, ledger, watcher, rebuild)

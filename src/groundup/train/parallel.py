@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import math
 import os
+import platform
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
@@ -23,7 +25,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from groundup.errors import GroundupError, InputError
+from groundup.errors import InputError, LostProcessError
 from groundup.language import N_
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 # A process that hears nothing of another for so long gives up, and torchrun starts all of them again.
 TIMEOUT = timedelta(minutes=10)
+# Seconds after which a new folder is seen on every machine of a network file system.
+SHARED_WITHIN = 10
 
 
 @contextlib.contextmanager
@@ -61,7 +65,7 @@ def joined_processes() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        raise GroundupError(
+        raise LostProcessError(
             "another process of this training has ended, or does not answer", "parallel",
             "the checkpoints are kept: torchrun with --max-restarts starts all of them again; else go on "
             "with the same command, and --resume",
@@ -126,13 +130,36 @@ def refuse_differences(settings: str) -> None:
     if process_count() == 1:
         return
     own = hashlib.blake2b(f"{settings} {_code()} {torch.__version__}".encode()).hexdigest()
-    found: list[Any] = [None] * process_count()
-    dist.all_gather_object(found, own)
+    found = _of_all(own)
     if different := [rank for rank, hashed in enumerate(found) if hashed != found[0]]:
         raise InputError(
             f"the processes {', '.join(map(str, different))} have other settings or another version of "
             "groundup than the first one", "parallel", "start all of them with the same command and code",
         )  # fmt: skip
+
+
+def refuse_unshared(folder: Path) -> None:
+    """Raises `InputError` in all processes where one of them does not see the folder that the first one has
+    made by now."""
+    if process_count() == 1:
+        return
+    first_says(lambda: None)
+    deadline = time.monotonic() + SHARED_WITHIN
+    while not folder.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    found = _of_all((folder.is_dir(), platform.node()))
+    if missing := [f"{rank} ({host})" for rank, (there, host) in enumerate(found) if not there]:
+        raise InputError(
+            f"the processes {', '.join(missing)} do not see the run directory of the first one",
+            str(folder), "let --out be on a file system that all machines share",
+        )  # fmt: skip
+
+
+def _of_all(own: Any) -> list[Any]:
+    """What each process has, in all of them."""
+    found: list[Any] = [None] * process_count()
+    dist.all_gather_object(found, own)
+    return found
 
 
 def _code() -> str:
