@@ -14,12 +14,13 @@
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=240
 # Where a process tells its status if starting it again would not help: stopped, or a wrong command.
 export GROUNDUP_STATUS_FILE=$PWD/slurm-$SLURM_JOB_ID.status
+rm -f "$GROUNDUP_STATUS_FILE"
 
 # A job that comes back from the queue goes on from the newest checkpoint; `run` does so unasked.
 if ((${SLURM_RESTART_COUNT:-0} > 0)) && [[ $1 != run ]]; then set -- "$@" --resume; fi
 
-# One node is done a little before another, which may still be saving: it is not to be killed.
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# One node is done a little before another, which may still be saving: it is not to be killed.
 srun --cpu-bind=none --kill-on-bad-exit=0 torchrun \
     --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" --max-restarts 3 \
     --rdzv-id "$SLURM_JOB_ID" --rdzv-backend c10d --rdzv-endpoint "$first:$((20000 + SLURM_JOB_ID % 10000))" \
