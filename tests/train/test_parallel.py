@@ -2,18 +2,22 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
+from groundup.cli.main import run
 from groundup.errors import InputError
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
+from groundup.train import parallel
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.parallel import Layout, Parallel, lay_out
 from tests.conftest import groundup
@@ -210,3 +214,43 @@ def test_a_full_disk_ends_all_processes_with_one_message(story: Path, tmp_path: 
     assert ended.returncode == 1
     assert ended.stderr.count("error: cannot write: File too large") == 1
     assert ended.stderr.count("error:") == 1 and "Traceback" not in ended.stderr
+
+
+def of_two(rank: str, port: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be one of two processes that another launcher than torchrun has started."""
+    place = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_port_that_is_taken_is_one_message(monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        of_two("0", port, monkeypatch)
+        assert run(["pretrain", "--data", "story.txt"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "error: another program listens where the processes of this training meet"
+    )
+    assert f"where: 127.0.0.1:{port}\n" in told and "set MASTER_PORT to a free port" in told
+
+
+def test_processes_that_do_not_come_are_one_message(monkeypatch, capsys):
+    monkeypatch.setattr(parallel, "TIMEOUT", timedelta(seconds=1))
+    of_two("0", 0, monkeypatch)
+    assert run(["pretrain", "--data", "story.txt"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: the processes of this training do not find each other")
+    assert "start all of them" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MASTER_PORT", "x"), ("MASTER_ADDR", ""), ("WORLD_SIZE", "two")]
+)
+def test_an_environment_that_says_no_place_to_meet_is_wrong_input(
+    name: str, value: str, monkeypatch, capsys
+):
+    of_two("0", 29500, monkeypatch)
+    monkeypatch.setenv(name, value)
+    assert run(["pretrain", "--data", "story.txt"]) == 2
+    assert "set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT" in capsys.readouterr().err

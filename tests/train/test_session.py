@@ -1,5 +1,6 @@
 """A training in a directory: what it writes, how it ends early, what objectives tell beside the loss."""
 
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from groundup.errors import StoppedError
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.train.config import TrainConfig
@@ -99,6 +101,28 @@ def test_a_broken_off_training_ends_early_at_the_same_place(tmp_path: Path):
     assert run.state.step == 8
     for name, tensor in weights_after(4).items():
         assert torch.equal(model.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("signals", "ends"),
+    [
+        # Slurm sends it to every process, and torchrun passes its own on.
+        ((signal.SIGTERM, signal.SIGTERM), StoppedError),
+        ((signal.SIGINT, signal.SIGINT), KeyboardInterrupt),
+    ],
+)
+def test_only_a_second_ctrl_c_interrupts_before_the_state_is_saved(
+    signals: tuple[int, int], ends: type[BaseException], tmp_path: Path
+):
+    def sends(run: Run) -> None:
+        for number in signals:
+            signal.raise_signal(number)
+
+    of = session(tmp_path, [], steps=10)
+    with pytest.raises(ends):
+        run_session(new_model(), Session(**{**of.__dict__, "hooks": (sends,)}))
+    saved = [path.name for path in (tmp_path / "checkpoints").glob("step-*")]
+    assert saved == (["step-00000001"] if ends is StoppedError else [])
 
 
 class Rows(NamedTuple):

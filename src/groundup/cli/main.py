@@ -111,7 +111,7 @@ def run(arguments: list[str]) -> int:
 
 def _processes(verb: str) -> AbstractContextManager[None]:
     """Those that torchrun has started, where it has."""
-    if verb not in TOGETHER or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if verb not in TOGETHER or os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
     from groundup.train.parallel import joined_processes
 

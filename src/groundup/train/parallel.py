@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
@@ -47,18 +47,17 @@ SHARED_WITHIN = 10
 
 @contextlib.contextmanager
 def joined_processes() -> Iterator[None]:
-    """Be one of the processes that torchrun has started, for the time of the block; alone, nothing is
-    done. GPUs talk by NCCL, where there are any, processors by Gloo."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    """Be one of the processes that torchrun, or another launcher, has started, for the time of the block;
+    alone, nothing is done. GPUs talk by NCCL, where there are any, processors by Gloo.
+
+    Raises `InputError` where the launcher does not say where they meet, and `GroundupError` where they do
+    not, or one of them ends."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store, rank, count = next(rendezvous("env://"))
-    # torchrun keeps its store over restarts, and in it the addresses of processes that are no more.
-    store = PrefixStore(f"attempt {_attempt()}", store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+    joined_before = dist.is_initialized()  # by Ray, for one
+    if not joined_before:
+        _join()
     try:
         with contextlib.nullcontext() if is_first() else _silence():
             yield
@@ -71,7 +70,40 @@ def joined_processes() -> Iterator[None]:
             "with the same command, and --resume",
         ) from error  # fmt: skip
     finally:
-        dist.destroy_process_group()
+        if not joined_before:
+            dist.destroy_process_group()
+
+
+def _join() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store, rank, count = _meet()
+    # torchrun keeps its store over restarts, and in it the addresses of processes that are no more.
+    store = PrefixStore(f"attempt {_attempt()}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+
+
+def _meet() -> tuple[Store, int, int]:
+    """What the processes find each other by, this one's rank, and how many they are."""
+    try:
+        return next(rendezvous("env://", timeout=TIMEOUT))
+    except ValueError:
+        raise InputError(
+            "nothing says where the processes of this training meet", "environment",
+            "start them with torchrun, or set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT for each",
+        ) from None  # fmt: skip
+    except dist.DistError as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        if "EADDRINUSE" in str(error):
+            raise GroundupError(
+                "another program listens where the processes of this training meet", place,
+                "set MASTER_PORT to a free port, the same for all of them",
+            ) from error  # fmt: skip
+        raise GroundupError(
+            "the processes of this training do not find each other", place,
+            "start all of them, each with the MASTER_ADDR and MASTER_PORT of the first",
+        ) from error  # fmt: skip
 
 
 @contextlib.contextmanager

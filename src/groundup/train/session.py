@@ -162,11 +162,12 @@ class _Saver:
 
 @contextlib.contextmanager
 def _stop_on_signal() -> Iterator[list[int]]:
-    """Yield a list that is filled at the first Ctrl-C or SIGTERM; the second one interrupts."""
+    """Yield a list that is filled at the first Ctrl-C or SIGTERM; one more Ctrl-C interrupts."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
-        if received:
+        # SIGTERM comes twice where Slurm sends it to every process, and torchrun passes on its own.
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
 
