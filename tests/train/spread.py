@@ -54,7 +54,8 @@ def trained(
     for writing in written:  # the training went on beside it
         writing.wait()
     assert run.state.tokens == STEPS * 16 * 32
-    return losses, {name: p.detach().clone() for name, p in gathered(model).named_parameters()}
+    weights = dict(whole.named_parameters()) if (whole := gathered(model)) else {}
+    return losses, {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from groundup.train.checkpoint import checkpoints, identity_of, saved_identity
 from groundup.train.loop import Objective, Run
 from groundup.train.memory import memory_problem
 from groundup.train.objectives import next_token, weighted_answers
-from groundup.train.parallel import Parallel, gathered, is_first
+from groundup.train.parallel import Parallel, gathered
 from groundup.train.session import Session, run_session
 from groundup.weights.directory import find, load_model, read_config, save, weights_checksum
 
@@ -101,9 +101,8 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
         (watcher.stepped,), improves="val_loss", evaluated=watcher.evaluated, parallel=recipe.parallel,
     )  # fmt: skip
     training, figures = run_session(model, session)
-    model = gathered(model)
-    if is_first():
-        save(model, tokenizer, out / "model")
+    if finished := gathered(model):
+        save(finished, tokenizer, out / "model")
         drawn = training.state.step * config.train.grad_accumulation * config.train.micro_batch
         _write_summary(training, figures, windows.drawn(drawn), out)
 

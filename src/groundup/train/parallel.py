@@ -25,7 +25,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from groundup.errors import InputError, LostProcessError
+from groundup.errors import GroundupError, InputError, LostProcessError
 from groundup.language import N_
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
@@ -207,14 +207,17 @@ def _patient_group() -> Any:
     return dist.new_group(backend="gloo", timeout=timedelta(days=30))
 
 
-def gathered(model: GPT) -> GPT:
-    """A model that is spread over processes, as a plain one again; all have to ask together."""
+@torch.no_grad()
+def gathered(model: GPT) -> GPT | None:
+    """A model that is spread over processes, as a plain one in the first of them, and None in the others: all
+    have to ask together."""
     if process_count() == 1:
         return model
-    plain = GPT(model.config)
-    with torch.no_grad():
-        for own, spread in zip(plain.parameters(), model.parameters(), strict=True):
-            own.copy_(whole(spread))
+    plain = GPT(model.config) if is_first() else None
+    for name, spread in model.named_parameters():
+        tensor = whole(spread)
+        if plain:
+            plain.get_parameter(name).copy_(tensor)
     return plain
 
 
