@@ -25,17 +25,20 @@ SETTINGS = TrainConfig(
 
 
 def trained(
-    layout: dict[str, Any], saves: Path | None = None, resumes: Path | None = None
+    layout: dict[str, Any],
+    saves: Path | None = None,
+    resumes: Path | None = None,
+    parts: dict[str, Any] | None = None,
 ) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """The losses of all steps, and the weights after the last; a checkpoint is
-    written to the folder `saves`, or read from `resumes`."""
+    """The losses of all steps, and the weights after the last, of a model that has these other `parts`; a
+    checkpoint is written to the folder `saves`, or read from `resumes`."""
     parallel = Parallel(ParallelConfig(**layout))
     settings = parallel.divide(SETTINGS)
     size = settings.micro_batch
     torch.manual_seed(0)
     model = GPT(
         preset("nano", vocab_size=101, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4,
-               context_length=32, initialization="gpt-2")
+               context_length=32, initialization="gpt-2", **parts or {})
     )  # fmt: skip
     run = start_run(model, settings, parallel)
     losses: list[float] = []
@@ -63,7 +66,9 @@ def main() -> None:
     with joined_processes():
         for name, options in json.loads(sys.argv[2]).items():
             begun = options.get("resumes")
-            found = trained(options["layout"], folder / name, begun and folder / begun)
+            found = trained(
+                options["layout"], folder / name, begun and folder / begun, options.get("parts")
+            )
             if is_first():
                 torch.save(found, folder / f"{name}.pt")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,12 +24,16 @@ from groundup.train.parallel import Layout, Parallel, lay_out
 from tests.conftest import groundup
 from tests.train import spread
 
+# In the end half of them are hardly asked, and in some steps by one process alone.
+EXPERTS = {"experts": {"count": 4, "active": 1}}
 BY_TWO = {
     "data": {"layout": {"data": 2}},
     "shard": {"layout": {"shard": 2}},
     "tensor": {"layout": {"tensor": 2}},
     "full": {"layout": {"data": 2, "checkpointing": "full"}},
     "selective": {"layout": {"shard": 2, "checkpointing": "selective"}},
+    "experts-data": {"layout": {"data": 2}, "parts": EXPERTS},
+    "experts-shard": {"layout": {"shard": 2}, "parts": EXPERTS},
 }
 BY_FOUR = {
     "data-4": {"layout": {"data": 4}},
@@ -62,6 +67,8 @@ def alone() -> tuple[list[float], dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_it_is_the_training_of_one_process(name: str, folder: Path, alone):
     losses, weights = torch.load(folder / f"{name}.pt", weights_only=True)
+    if parts := (BY_TWO | BY_FOUR)[name].get("parts"):
+        alone = spread.trained({}, parts=parts)
     assert losses == pytest.approx(alone[0][-len(losses) :], abs=1e-5)
     for parameter, expected in alone[1].items():
         torch.testing.assert_close(weights[parameter], expected, rtol=0, atol=1e-4)
@@ -84,6 +91,28 @@ def test_forgetting_activations_changes_nothing_in_one_process(checkpointing: st
     losses, weights = spread.trained({"checkpointing": checkpointing})
     assert losses == alone[0]
     assert all(torch.equal(weights[name], expected) for name, expected in alone[1].items())
+
+
+COMPILED = """
+import sys, torch
+from torch._dynamo.utils import counters
+from tests.train import spread
+torch.set_num_threads(1)
+found = spread.trained({"compile": True, "checkpointing": "full"})
+torch.save((*found, len(counters["graph_break"]), counters["stats"]["unique_graphs"]), sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile wants a compiler of C++")
+def test_compiled_blocks_train_the_same_model(alone, tmp_path: Path):
+    """In a process of its own: what checks the types of arguments cannot be compiled."""
+    command = [sys.executable, "-c", COMPILED, str(tmp_path / "found.pt")]
+    subprocess.run(command, check=True, timeout=300)
+    losses, weights, breaks, graphs = torch.load(tmp_path / "found.pt", weights_only=True)
+    assert losses == pytest.approx(alone[0], abs=1e-5)
+    for name, expected in alone[1].items():
+        torch.testing.assert_close(weights[name], expected, rtol=0, atol=1e-4)
+    assert (breaks, graphs) == (0, 1), "all blocks are one graph, and nothing is left to Python"
 
 
 def test_bfloat16_learns_nearly_the_same(alone):

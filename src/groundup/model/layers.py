@@ -54,7 +54,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
 
 
 # lab: rms_norm
@@ -78,7 +78,7 @@ class ZeroCenteredRMSNorm(RMSNorm):
         nn.init.zeros_(self.weight)
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        return F.rms_norm(x, self.weight.shape, 1 + self.weight, self.epsilon)
+        return F.rms_norm(x, self.weight.shape, (1 + self.weight).to(x.dtype), self.epsilon)
 
 
 class AllHeadsNorm(nn.Module):

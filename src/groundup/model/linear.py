@@ -34,6 +34,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.dtype == torch.float16 and x.dtype == torch.float32:
         return half_product(x, weight, bias)
     if ONE_DNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32:
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return F.linear(x, weight, bias)  # which autocast narrows, and the compiler knows
         if not torch.is_grad_enabled():  # generation: nothing to remember for a gradient
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return _Product.apply(x, weight, bias)

@@ -103,6 +103,11 @@ def _chunk(head: Tensor) -> int:
     return max(LEAST_CHUNK, CHUNK_LOGITS // len(head))
 
 
+def _wide(logits: Tensor) -> Tensor:
+    """In single precision, where autocast has narrowed them: a sum over a vocabulary needs it."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """loss = Σ weights · (logsumexp(logits) − logits[target]);  dlogits = weights · (softmax − 1ₜ)."""
 
@@ -116,10 +121,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
             target, weight = targets[part, None], weights[part, None]
-            logits = softcap(linear(hidden[part], head), cap)
+            logits = softcap(_wide(linear(hidden[part], head)), cap)
             log_p = logits.log_softmax(dim=-1)
             loss -= (log_p.gather(1, target) * weight).sum()
             gradient = _logit_gradient(log_p, logits, target, weight, cap)
+            if torch.is_autocast_enabled(hidden.device.type):  # which does not know `out`
+                hidden_gradient[part] = gradient @ head
+                if head_gradient is not None:
+                    head_gradient += gradient.T @ hidden[part]
+                continue
             torch.mm(gradient, head, out=hidden_gradient[part])
             if head_gradient is not None:  # a frozen head, as under adapters, needs none
                 head_gradient.addmm_(gradient.T, hidden[part])
@@ -146,7 +156,7 @@ class _LinearLogProbs(torch.autograd.Function):
         found = hidden.new_empty(len(hidden))
         for start in range(0, len(hidden), _chunk(head)):
             part = slice(start, start + _chunk(head))
-            log_p = softcap(linear(hidden[part], head), cap).log_softmax(dim=-1)
+            log_p = softcap(_wide(linear(hidden[part], head)), cap).log_softmax(dim=-1)
             found[part] = log_p.gather(1, targets[part, None])[:, 0]
         return found
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
@@ -315,6 +315,9 @@ class Parallel:
 
     def spread(self, model: GPT) -> None:
         """Put a model, which is on its device, over the processes, in place."""
+        for part in model.modules():
+            if isinstance(part, MixtureOfExperts):
+                part.register_forward_hook(_with_every_expert)
         if self.config.checkpointing != "none" or self.config.compile:
             lighten(model, self.config)
         if not self.is_alone:
@@ -373,7 +376,6 @@ class _Synchronised:
             self.replicated = DistributedDataParallel(
                 _Loss(model, self.objective), process_group=self.parallel.mesh["data"].get_group(),
                 gradient_as_bucket_view=True,
-                find_unused_parameters=any(isinstance(m, MixtureOfExperts) for m in model.modules()),
             )  # fmt: skip
         with contextlib.nullcontext() if is_last else self.replicated.no_sync():
             return self.replicated(batch)
@@ -388,6 +390,15 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Any) -> Any:
         return self.objective(self.model, batch)
+
+
+def _with_every_expert(mixture: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """The output, as if every expert had had a part in it. Processes exchange gradients, so each needs one, of
+    0, for an expert that none of its tokens has asked; and a single process, which exchanges none, trains the
+    same model."""
+    if not torch.is_grad_enabled():
+        return output
+    return output + 0 * sum(p.flatten()[0] for p in mixture.parameters() if p.requires_grad)
 
 
 def _in_bfloat16(objective: Objective) -> Objective:

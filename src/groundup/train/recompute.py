@@ -4,9 +4,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from groundup.model.gpt import GPT
+from groundup.model.places import Places
+from groundup.model.positions import Rotary
 from groundup.train.config import ParallelConfig
 
 # What selective checkpointing keeps: the results that took most work.
@@ -25,7 +27,7 @@ def lighten(model: GPT, config: ParallelConfig) -> None:
         if config.checkpointing != "none":
             _recompute(block, config.checkpointing)
         if config.compile:
-            block.compile()
+            _compile(block)
 
 
 def _recompute(block: nn.Module, kind: str) -> None:
@@ -43,3 +45,17 @@ def _recompute(block: nn.Module, kind: str) -> None:
         )
 
     block.forward = forgetful
+
+
+def _compile(block: Any) -> None:
+    """Let a block's forward pass be compiled."""
+    compiled = torch.compile(block.forward)
+
+    def forward(x: Tensor, places: Places) -> Tensor:
+        # What all blocks share is made before, and only looked up in what is compiled.
+        if isinstance(rotate := block.attention.rotate, Rotary):
+            places.turn(rotate)
+        places.mask(places.time, getattr(block.attention, "window", None))
+        return compiled(x, places)
+
+    block.forward = forward
