@@ -57,6 +57,7 @@ def trained(
     for writing in written:  # the training went on beside it
         writing.wait()
     assert run.state.tokens == STEPS * 16 * 32
+    assert parallel.summed(sum(parallel.part(range(10)))) == [sum(range(10))]
     weights = dict(whole.named_parameters()) if (whole := gathered(model)) else {}
     return losses, {name: weight.detach().clone() for name, weight in weights.items()}
 

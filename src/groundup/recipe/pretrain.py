@@ -92,7 +92,8 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
 
     def evaluate(training: Run, whole: bool) -> dict[str, Any]:
         most = None if whole else config.train.eval_tokens
-        score = score_validation(model, validation, model.config.context_length, most)
+        length = model.config.context_length
+        score = score_validation(model, validation, length, most, training.parallel)
         return validation_figures(score) | {"sample": _sample(model, tokenizer, config.prompt)}
 
     session = Session(
@@ -208,14 +209,21 @@ def _check_prompt(prompt: str, tokenizer: Tokenizer, context_length: int) -> Non
 
 
 def score_validation(
-    model: GPT, validation: Tokens, length: int, most_tokens: int | None = None
+    model: GPT,
+    validation: Tokens,
+    length: int,
+    most_tokens: int | None = None,
+    parallel: Parallel | None = None,
 ) -> LanguageScore | None:
-    """How well the model predicts what was kept for validation, in windows of `length` tokens; None where
-    the text is so short that nothing was kept."""
+    """How well the model predicts what was kept for validation, in windows of `length` tokens, of which each
+    replica of `parallel` takes its part; None where the text is so short that nothing was kept."""
     if len(validation) < 2:
         return None
-    windows = evaluation_windows(validation, length, most_tokens)
-    return score_language(model, windows, validation.bytes_per_token)
+    parallel = parallel or Parallel()
+    windows = parallel.part(evaluation_windows(validation, length, most_tokens))
+    own = score_language(model, windows, validation.bytes_per_token)
+    nats, tokens, text_bytes = parallel.summed(own.nats, own.tokens, own.text_bytes)
+    return LanguageScore(nats, round(tokens), text_bytes)
 
 
 def validation_figures(score: LanguageScore | None) -> dict[str, float]:

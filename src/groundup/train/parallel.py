@@ -12,9 +12,10 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -341,6 +342,20 @@ class Parallel:
         state.tokens += round(all_tokens) - tokens
         run.loss, *means = (value / process_count() for value in means)
         run.figures = dict(zip(figures, means, strict=True))
+
+    def part(self, items: Iterable[Any]) -> Iterable[Any]:
+        """Every so many-th of `items`, where so many have the whole model, or shares of a whole one: what they
+        do with it need not go in step. Those that share one take the same part."""
+        together = self.layout.shard * self.layout.tensor
+        return islice(items, process_rank() // together, None, self.layout.data)
+
+    def summed(self, *own: float) -> list[float]:
+        """The sums of what each `part` came to."""
+        if self.is_alone:
+            return list(own)
+        sums = torch.tensor(own, dtype=torch.float64)
+        dist.all_reduce(sums)
+        return (sums / (self.layout.shard * self.layout.tensor)).tolist()
 
     def any_of(self, flag: bool) -> bool:
         """Whether a flag is set in any of the processes: a decision that all take together."""
