@@ -103,7 +103,10 @@ class ProcessLog:
         self.file = MetricsFile(path, run.state.step)
         self.places: list[Any] = [None] * process_count()
         if not run.parallel.is_alone:
-            place = {"host": socket.gethostname(), "local_rank": int(os.environ["LOCAL_RANK"])}
+            place = {
+                "host": socket.gethostname(),
+                "local_rank": int(os.environ.get("LOCAL_RANK", "0")),
+            }
             dist.all_gather_object(self.places, place)
 
     def write(self, run: Run, seconds: dict[str, float]) -> None:

@@ -81,9 +81,7 @@ def looked_after(run: Run, folder: Path) -> Iterator[None]:
 
 class _Lookout:
     def __init__(self, run: Run, folder: Path):
-        self.run = run
-        # Where PyTorch's own variable says, or in `folder`.
-        self.traces = Path(os.environ.get("TORCH_FR_DUMP_TEMP_FILE", folder / "process_"))
+        self.run, self.folder = run, folder
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self.timeout = 60 * run.parallel.config.timeout
         self.interval = min(INTERVAL, self.timeout / 10)
@@ -144,23 +142,27 @@ class _Lookout:
         is_hang = self._waits_too_long() and (silent or not self.is_patient)
         if not is_hang or self.store.add(CLAIMED, 1) > 1:
             return
-        self._keep_trace()
-        message = hang(words, silent, self.count, self.traces.parent).told(shown)
+        moment = time.strftime("%Y%m%d-%H%M%S")
+        message = hang(words, silent, self.count, self._keep_trace(moment)).told(shown)
         # The main thread waits within a library, and cannot be made to raise.
         print(f"{shown('error')}: {message}", file=sys.__stderr__, flush=True)
-        self.store.set(TOLD, "")
+        self.store.set(TOLD, moment)
         time.sleep(2 * self.interval)  # for the others to keep their traces
         os._exit(GroundupError.exit_status)
 
     def _leave_if_told(self) -> None:
         if self.store.check([TOLD]):
-            self._keep_trace()
+            self._keep_trace(self.store.get(TOLD).decode())
             os._exit(GroundupError.exit_status)
 
-    def _keep_trace(self) -> None:
-        """For PyTorch's analyser: a file for each process, whose name ends with its number."""
-        self.traces.parent.mkdir(parents=True, exist_ok=True)
-        self.traces.with_name(f"{self.traces.name}{self.rank}").write_bytes(_trace(self.groups))
+    def _keep_trace(self, moment: str) -> Path:
+        """For PyTorch's analyser: a file for each process, whose name ends with its number. It lies where
+        PyTorch's own variable says, or in a folder for this hang. Returns the folder."""
+        name = os.environ.get("TORCH_FR_DUMP_TEMP_FILE", f"{self.folder / moment / 'process_'}")
+        path = Path(f"{name}{self.rank}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_trace(self.groups))
+        return path.parent
 
 
 def _key(rank: int) -> str:
