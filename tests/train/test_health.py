@@ -122,7 +122,7 @@ def test_only_what_is_slow_again_and_again_is_a_straggler(processes: int):
 
 def test_a_hang_tells_who_does_not_answer_and_who_waits_in_what():
     def word(collective: str, place: str = "") -> Word:
-        return Word(7, "a", 12, "compute", 61.4, collective, place)
+        return Word(0, 7, "a", 12, "compute", 61.4, collective, place)
 
     waits = word("all_reduce (default_pg)")
     told = hang({0: waits, 1: waits, 2: word("", "x.py:3 (f)")}, {1, 3}, 4, Path("t"))

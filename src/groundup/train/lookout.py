@@ -51,6 +51,7 @@ CLAIMED, TOLD = "hang claimed", "hang told"
 class Word(NamedTuple):
     """Where a process is."""
 
+    rank: int
     number: int
     """The how-manieth it is: a process whose number stays does not answer."""
     host: str
@@ -118,8 +119,8 @@ class _Lookout:
         is_long = seconds > self.interval
         collective, self.is_patient = _waited_for() if is_long else ("", False)
         self.word = Word(
-            self.number, socket.gethostname(), self.run.state.step + 1, clock.doing, seconds, collective,
-            _place(self.main) if is_long else "",
+            self.rank, self.number, socket.gethostname(), self.run.state.step + 1, clock.doing, seconds,
+            collective, _place(self.main) if is_long else "",
         )  # fmt: skip
         self.store.set(_key(self.rank), json.dumps(self.word))
 
@@ -127,8 +128,11 @@ class _Lookout:
         return bool(self.word.collective) and self.word.seconds > self.timeout
 
     def _words(self) -> dict[int, Word]:
-        ranks = [rank for rank in range(self.count) if self.store.check([_key(rank)])]
-        return {rank: Word(*json.loads(self.store.get(_key(rank)))) for rank in ranks}
+        keys = [_key(rank) for rank in range(self.count)]
+        if not self.store.check(keys):  # to get one that is not there is to wait for it
+            keys = [key for key in keys if self.store.check([key])]
+        words = [Word(*json.loads(word)) for word in self.store.multi_get(keys)]
+        return {word.rank: word for word in words}
 
     def _suspect(self) -> None:
         """Tell of the hang, unless it is none or another process does."""
@@ -143,10 +147,11 @@ class _Lookout:
         if not is_hang or self.store.add(CLAIMED, 1) > 1:
             return
         moment = time.strftime("%Y%m%d-%H%M%S")
-        message = hang(words, silent, self.count, self._keep_trace(moment)).told(shown)
+        message = hang(words, silent, self.count, self._trace_file(moment).parent).told(shown)
         # The main thread waits within a library, and cannot be made to raise.
         print(f"{shown('error')}: {message}", file=sys.__stderr__, flush=True)
         self.store.set(TOLD, moment)
+        self._keep_trace(moment)
         time.sleep(2 * self.interval)  # for the others to keep their traces
         os._exit(GroundupError.exit_status)
 
@@ -155,14 +160,17 @@ class _Lookout:
             self._keep_trace(self.store.get(TOLD).decode())
             os._exit(GroundupError.exit_status)
 
-    def _keep_trace(self, moment: str) -> Path:
-        """For PyTorch's analyser: a file for each process, whose name ends with its number. It lies where
-        PyTorch's own variable says, or in a folder for this hang. Returns the folder."""
+    def _keep_trace(self, moment: str) -> None:
+        path = self._trace_file(moment)
+        with contextlib.suppress(OSError):  # a full disk, which may be why it hangs
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_trace(self.groups))
+
+    def _trace_file(self, moment: str) -> Path:
+        """Where PyTorch's own variable says, or in a folder for this hang: its analyser wants a file for
+        each process, whose name ends with its number."""
         name = os.environ.get("TORCH_FR_DUMP_TEMP_FILE", f"{self.folder / moment / 'process_'}")
-        path = Path(f"{name}{self.rank}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_trace(self.groups))
-        return path.parent
+        return Path(f"{name}{self.rank}")
 
 
 def _key(rank: int) -> str:
