@@ -327,5 +327,5 @@ def test_it_fits_phones_and_screens(open_page, server, width: int, dark: bool):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     other = open_page(server, width=width, dark=dark, path="/#training")
     other.locator("#training-name").select_option("pretrain")
-    expect(other.locator("#curves section")).to_have_count(5)
+    expect(other.locator("#curves section")).to_have_count(10)
     assert other.evaluate("document.documentElement.scrollWidth") <= width

@@ -20,6 +20,7 @@ from groundup import generate
 from groundup.generation.sampling import SamplingConfig
 from groundup.model.gpt import GPT
 from groundup.train.checkpoint import saved_weights
+from groundup.train.clock import ALONE
 from groundup.weights.directory import load
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -123,7 +124,7 @@ def test_the_description_says_which_checkpoints_there_are(run_server, run_direct
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])
 def test_curves_and_samples_are_those_of_the_log(run_server, run_directory, name: str):
     rows, answer = log(run_directory, name), told(run_server, f"run/{name}")
-    figures = {"loss", "rate", "gradient_norm", "val_loss"}
+    figures = {"loss", "rate", "gradient_norm", "val_loss", *(f"{kind}_share" for kind in ALONE)}
     figures |= {"val_bits_per_byte"} if name == "pretrain" else set()
     curves = answer["curves"]
     assert curves.keys() == figures | {"tokens_per_second"}

@@ -20,6 +20,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
 from groundup.train import parallel
 from groundup.train.config import ParallelConfig, TrainConfig
+from groundup.train.metrics import read_metrics
 from groundup.train.parallel import Layout, Parallel, lay_out
 from tests.conftest import groundup
 from tests.train import spread
@@ -192,8 +193,16 @@ def test_killing_one_of_two_loses_nothing(story: Path, tmp_path: Path):
     out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert "Traceback" not in error
-    checksum = json.loads(out.splitlines()[-1])["model_checksum"]
-    assert checksum == json.loads(said.stdout.splitlines()[-1])["model_checksum"]
+    one, other = (json.loads(text.splitlines()[-1]) for text in (said.stdout, out))
+    assert one["model_checksum"] == other["model_checksum"]
+    assert "where the time went: " in error and sum(other["time_shares"].values()) == pytest.approx(
+        1
+    )
+    steps = [
+        [row["step"] for row in read_metrics(run / "pretrain/processes.jsonl")]
+        for run in (undisturbed, killed)
+    ]
+    assert steps[0] == steps[1] == [1, 10, 20, 30, 40, 50, 60]
 
 
 def workers(pid: int) -> list[psutil.Process]:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from groundup.evaluate.results import markdown
-from groundup.language import shown
+from groundup.language import N_, shown
 from groundup.model.cost import training_flops_per_token
 from groundup.recipe.finished import Finished
 from groundup.recipe.watch import Watcher
@@ -21,6 +21,14 @@ from groundup.weights.directory import find_family
 SECONDS_BETWEEN_LINES = 15
 # What an evaluation's row says beside its figures.
 PLACE = ("step", "seconds")
+SPENT = {
+    "data": N_("getting batches"),
+    "compute": N_("computing"),
+    "communication": N_("waiting for other processes"),
+    "checkpoint": N_("checkpoints"),
+    "evaluation": N_("evaluation"),
+    "other": N_("the rest"),
+}
 
 
 class ConsoleWatcher(Watcher):
@@ -91,6 +99,8 @@ class ConsoleWatcher(Watcher):
         """What was measured, where the model and its report are, and who else can load it."""
         if finished.results:
             self.console.print(f"\n{markdown(finished.results)}", markup=False, soft_wrap=True)
+        if finished.pretrained and (spent := finished.pretrained.time_shares):
+            self.console.print(f"\n{where_the_time_went(spent)}", soft_wrap=True)
         model, report = finished.model, finished.run.report
         self.console.print(shown(f"\nmodel: {model}   report: {report}"), soft_wrap=True)
         family = find_family(model)
@@ -102,6 +112,13 @@ class ConsoleWatcher(Watcher):
             self.console.print(
                 shown(f"its kind is {family.model_type}: transformers and vLLM load it as well")
             )
+
+
+def where_the_time_went(spent: dict[str, float]) -> str:
+    """The shares that are not nothing, the largest first."""
+    by_share = sorted(spent.items(), key=lambda each: -each[1])
+    parts = [f"{shown(SPENT[kind])} {share:.0%}" for kind, share in by_share if share >= 0.005]
+    return f"{shown('where the time went')}: {', '.join(parts)}"
 
 
 def _shown(name: str, value: float) -> str:

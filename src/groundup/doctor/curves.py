@@ -11,6 +11,7 @@ import numpy as np
 from groundup.doctor.finding import Finding
 from groundup.doctor.run import ExaminedRun
 from groundup.language import N_
+from groundup.train.health import straggler
 
 LEAST_ROWS = 6
 """Rows of steps below which a curve has no shape yet."""
@@ -205,6 +206,16 @@ def slowing_down(run: ExaminedRun) -> Iterator[Finding]:
             f"{times[-1][0]} ({_where(run)})",
             "another program takes the processor, the memory is full and swaps (see `groundup "
             "doctor`), or the processor is too hot and throttles",
+        )  # fmt: skip
+
+
+def slow_process(run: ExaminedRun) -> Iterator[Finding]:
+    """One of several processes that took 1.3 times as long as the usual one in most of the last logged
+    steps: all others wait for it in every step (Jiang et al. 2024, MegaScale)."""
+    if found := straggler(run.processes):
+        yield Finding(
+            "straggler", "the other processes wait for a slow one",
+            found.evidence(run.processes_path), found.cure,
         )  # fmt: skip
 
 

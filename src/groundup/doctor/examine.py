@@ -13,7 +13,7 @@ SYMPTOMS: tuple[Callable[[ExaminedRun], Iterator[Finding]], ...] = (
     weights.bad_weights, weights.not_reproduced,
     curves.not_a_number, curves.first_loss, curves.no_gradient, curves.exploding_gradient,
     curves.diverging, curves.spikes, curves.too_low, curves.nothing_learned, curves.only_frequencies,
-    curves.slowing_down,
+    curves.slowing_down, curves.slow_process,
     rates.too_low, rates.no_decay, rates.long_warm_up,
     text.vocabulary_mismatch, text.long_text_of_short_tokens, text.unused_ids,
     text.unknown_characters, text.sorted_data, text.sample_repeats,

@@ -60,10 +60,19 @@ class ExaminedRun:
     def metrics_path(self) -> Path:
         return self.place.pretrain / "metrics.jsonl"
 
+    @property
+    def processes_path(self) -> Path:
+        return self.place.pretrain / "processes.jsonl"
+
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """All of `metrics.jsonl`."""
         return read_metrics(self.metrics_path)
+
+    @cached_property
+    def processes(self) -> list[dict[str, Any]]:
+        """All of `processes.jsonl`, which there is of several processes."""
+        return read_metrics(self.processes_path)
 
     @cached_property
     def steps(self) -> list[dict[str, Any]]:

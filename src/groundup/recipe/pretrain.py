@@ -1,7 +1,7 @@
 """The pretraining stage: data and a model configuration in, checkpoints and a model directory out."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from groundup.recipe.watch import Watcher
 from groundup.tokenizer.chat import ASSISTANT, END
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.checkpoint import checkpoints, identity_of, saved_identity
+from groundup.train.clock import shares_of
 from groundup.train.loop import Objective, Run
 from groundup.train.memory import memory_problem
 from groundup.train.objectives import next_token, weighted_answers
@@ -50,6 +51,8 @@ class Summary:
     """Of the weights: the same for the same bits."""
     drawn: dict[str, dict[str, float | int]]
     """By source: windows, tokens, and how often its text was read (epochs)."""
+    time_shares: dict[str, float] = field(default_factory=dict)
+    """Where the time went since the training was last begun."""
 
 
 def stage(recipe: Recipe, run: RunDirectory) -> Stage:
@@ -100,6 +103,7 @@ def pretrain(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
         out, identity(recipe, run), train,
         lambda n: windows.batch(n, train.micro_batch), _objective(config, tokenizer), evaluate,
         (watcher.stepped,), improves="val_loss", evaluated=watcher.evaluated, parallel=recipe.parallel,
+        warned=watcher.warned,
     )  # fmt: skip
     training, figures = run_session(model, session)
     if finished := gathered(model):
@@ -193,6 +197,7 @@ def _write_summary(run: Run, figures: dict[str, Any], drawn: dict[str, Drawn], o
         val_bits_per_byte=figures.get("val_bits_per_byte"),
         model_checksum=weights_checksum(out / "model"),
         drawn={name: asdict(each) for name, each in drawn.items()},
+        time_shares=shares_of(run.clock.seconds),
     )
     with atomic_file(out / "summary.json") as file:
         json.dump(asdict(summary), file, indent=2)

@@ -81,6 +81,7 @@ def _result(summary: Summary) -> list[str]:
         ["steps", f"{summary.steps:,}"],
         ["tokens seen", f"{summary.tokens:,}"],
         ["seconds of training", f"{summary.seconds:.1f}"],
+        *([f"share of the time: {kind}", f"{of:.1%}"] for kind, of in summary.time_shares.items()),
         ["validation loss (nats per token)", _number(summary.val_loss)],
         ["validation bits per byte", _number(summary.val_bits_per_byte)],
     ]

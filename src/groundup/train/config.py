@@ -106,5 +106,8 @@ class ParallelConfig(Settings):
     nothing but what enters each block, which is then computed once more (Chen et al. 2016)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: matrices are multiplied in half precision; weights and optimiser stay in single."""
+    timeout: float = Field(default=10.0, gt=0.0, le=10_000)
+    """A process that waits for another one for so many minutes says which one it is and in what, and all
+    end; torchrun starts them again."""
     compile: bool = False
     """Let torch.compile make one kernel of many in each block: slow to begin, faster on GPUs."""

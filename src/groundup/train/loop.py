@@ -21,6 +21,7 @@ from groundup.errors import InputError, TrainingError
 from groundup.language import N_
 from groundup.model.gpt import GPT
 from groundup.train.checkpoint import TrainState
+from groundup.train.clock import Clock
 from groundup.train.config import TrainConfig
 from groundup.train.machine import denormals_as_zero, keep_freed_memory
 from groundup.train.objectives import Objective
@@ -51,6 +52,8 @@ class Run:
     """The newest one, if there is any."""
     stopped: bool = False
     """Set to end the training before its time."""
+    clock: Clock = field(default_factory=Clock)
+    """Where its time goes."""
 
     @cached_property
     def trained(self) -> list[nn.Parameter]:
@@ -82,7 +85,7 @@ def start_run(model: GPT, config: TrainConfig, parallel: Parallel | None = None)
     model.to(pick_device(config.device)).train()
     parallel.spread(model)
     own = parallel.own(config)
-    return Run(model, own, build_optimizers(model, own), parallel)
+    return Run(model, own, build_optimizers(model, own), parallel, clock=parallel.clock())
 
 
 @denormals_as_zero()
@@ -92,12 +95,16 @@ def train(run: Run, batches: Batches, objective: Objective, hooks: Iterable[Hook
     Raises `TrainingError` when a loss or a gradient is no longer a number; the weights are then
     those before the bad step.
     """
-    batches, objective = run.parallel.take_part(batches, objective, run.config.grad_accumulation)
+    clock, share = run.clock, run.config.grad_accumulation
+    batches, objective = run.parallel.take_part(batches, objective, share, clock)
+    batches = clock.timed("data", batches)
     while not run.finished:
         began, tokens = time.perf_counter(), run.state.tokens
-        train_step(run, batches, objective)
+        with clock.on("compute"):
+            train_step(run, batches, objective)
         run.state.seconds += time.perf_counter() - began
-        run.parallel.agree(run, run.state.tokens - tokens)
+        with clock.on("communication"):
+            run.parallel.agree(run, run.state.tokens - tokens)
         for hook in hooks:
             hook(run)
 

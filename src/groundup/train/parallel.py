@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import GradBucket
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
@@ -30,6 +32,7 @@ from groundup.errors import GroundupError, InputError, LostProcessError
 from groundup.language import N_
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
+from groundup.train.clock import ALONE, TOGETHER, Clock
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.objectives import Objective
 from groundup.train.parts import whole
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 TIMEOUT = timedelta(minutes=10)
 # Seconds after which a new folder is seen on every machine of a network file system.
 SHARED_WITHIN = 10
+# For work that one does and all wait for.
+PATIENCE = timedelta(days=30)
 
 
 @contextlib.contextmanager
@@ -205,7 +210,7 @@ def _code() -> str:
 
 @cache
 def _patient_group() -> Any:
-    return dist.new_group(backend="gloo", timeout=timedelta(days=30))
+    return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
 @torch.no_grad()
@@ -299,7 +304,7 @@ class Parallel:
         return train.model_copy(update={"grad_accumulation": share})
 
     def take_part(
-        self, batches: "Batches", objective: Objective, share: int
+        self, batches: "Batches", objective: Objective, share: int, clock: Clock
     ) -> tuple["Batches", Objective]:
         """This process's `share` of the micro-batches of each divided step, and `objective` whose gradients
         are, after the last of them, the means over all replicas."""
@@ -312,7 +317,14 @@ class Parallel:
             step, place = divmod(n, share)
             return batches((step * share + place) * self.replicas + self.replica)
 
-        return own, _Synchronised(objective, share, self)
+        return own, _Synchronised(objective, share, self, clock)
+
+    def clock(self) -> Clock:
+        """One that tells the time in which this process only talks to others, and waits for them: processes
+        that have the whole model do so at the end of each step. Shards do it in every block, and a GPU
+        while it computes."""
+        waits = self.replicas > 1 and not self.layout.shards and not torch.cuda.is_available()
+        return Clock(TOGETHER if waits else ALONE)
 
     def spread(self, model: GPT) -> None:
         """Put a model, which is on its device, over the processes, in place."""
@@ -374,8 +386,8 @@ class _Synchronised:
     """An objective under DistributedDataParallel, or of a sharded model: gradients are added up in each
     process, and brought together once in a step."""
 
-    def __init__(self, objective: Objective, share: int, parallel: Parallel):
-        self.objective, self.share, self.parallel = objective, share, parallel
+    def __init__(self, objective: Objective, share: int, parallel: Parallel, clock: Clock):
+        self.objective, self.share, self.parallel, self.clock = objective, share, parallel, clock
         self.calls = 0
         self.replicated: DistributedDataParallel | None = None
 
@@ -388,12 +400,33 @@ class _Synchronised:
             return self.objective(model, batch)
         if self.replicated is None:
             assert self.parallel.mesh
+            group = self.parallel.mesh["data"].get_group()
+            loss = _Loss(model, self.objective)
+            # Buffers are constants: they need not be sent in every step.
+            constants = [name for name, _ in loss.named_buffers()]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(loss, constants)
             self.replicated = DistributedDataParallel(
-                _Loss(model, self.objective), process_group=self.parallel.mesh["data"].get_group(),
-                gradient_as_bucket_view=True,
+                loss, process_group=group, gradient_as_bucket_view=True,
             )  # fmt: skip
+            self.replicated.register_comm_hook(group, self._average)
         with contextlib.nullcontext() if is_last else self.replicated.no_sync():
             return self.replicated(batch)
+
+    def _average(
+        self, group: dist.ProcessGroup, bucket: GradBucket
+    ) -> torch.futures.Future[Tensor]:
+        """What DistributedDataParallel does without a hook. Once the last gradients are on their way,
+        nothing is left to be computed until they have come."""
+        averaged = allreduce_hook(group, bucket)
+        if not bucket.is_last():
+            return averaged
+        self.clock.turn("communication")
+
+        def come(averaged: torch.futures.Future[Tensor]) -> Tensor:
+            self.clock.turn("compute")
+            return averaged.value()
+
+        return averaged.then(come)
 
 
 class _Loss(nn.Module):

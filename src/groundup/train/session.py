@@ -16,8 +16,11 @@ from typing import Any
 from groundup.errors import StoppedError, TrainingError
 from groundup.model.gpt import GPT
 from groundup.train.checkpoint import Writing, begin_checkpoint, checkpoints, load_checkpoint
+from groundup.train.clock import shares_of
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.early_stop import EarlyStop
+from groundup.train.health import ProcessLog
+from groundup.train.lookout import looked_after
 from groundup.train.loop import Batches, Hook, Run, start_run, train
 from groundup.train.metrics import MetricsFile
 from groundup.train.objectives import Objective
@@ -51,6 +54,8 @@ class Session:
     """Told of each evaluation."""
     parallel: ParallelConfig = ParallelConfig()
     """How the training is spread over processes."""
+    warned: Callable[[str], None] = lambda text: None
+    """Told of a process that is slower than the others."""
 
 
 def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
@@ -61,12 +66,19 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
     checkpoint is of another identity.
     """
     run = _begin(model, session)
+    with looked_after(run, session.out / "hang"):
+        return run, _go_on(run, session)
+
+
+def _go_on(run: Run, session: Session) -> dict[str, Any]:
+    """Train from where the run stands to its end; the figures of the last evaluation."""
     metrics = MetricsFile(session.out / "metrics.jsonl", run.state.step)
     early_stop = EarlyStop(session.out, session.improves, session.config.patience, metrics)
 
     def evaluate(whole: bool) -> dict[str, Any]:
         place = {"step": run.state.step, "seconds": run.state.seconds}
-        row = place | session.evaluate(run, whole)
+        with run.clock.on("evaluation"):
+            row = place | session.evaluate(run, whole)
         run.model.train()
         metrics.write(**row)
         session.evaluated(row)
@@ -77,13 +89,15 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
         if every and run.state.step % every == 0 and not run.finished:
             early_stop(run, evaluate(False))
 
+    processes = ProcessLog(run, session.out / "processes.jsonl", session.warned)
     begun = is_first() and run.state.step > 0
     if run.parallel.any_of(begun and not metrics.has_evaluation(run.state.step)):
         evaluate_now(run)  # it was broken off between saving and evaluating
     with _stop_on_signal() as stop:
         # Saved before it is evaluated: whatever happens there, the training is not lost.
         saver = _Saver(session.out, session.identity, stop)
-        hooks = (lambda run: _log(run, metrics), *session.hooks, saver, evaluate_now)
+        save = run.clock.timed("checkpoint", saver)
+        hooks = (lambda run: _log(run, metrics, processes), *session.hooks, save, evaluate_now)
         try:
             train(run, session.batches, session.objective, hooks)
         except TrainingError as error:
@@ -94,7 +108,7 @@ def run_session(model: GPT, session: Session) -> tuple[Run, dict[str, Any]]:
     if early_stop.is_on and not run.stopped:
         early_stop(run, evaluate(False))  # the last weights may be the best
     early_stop.take_best(run)
-    return run, evaluate(True)
+    return evaluate(True)
 
 
 def _begin(model: GPT, session: Session) -> Run:
@@ -107,13 +121,16 @@ def _begin(model: GPT, session: Session) -> Run:
     return run
 
 
-def _log(run: Run, metrics: MetricsFile) -> None:
+def _log(run: Run, metrics: MetricsFile, processes: ProcessLog) -> None:
     state = run.state
     if state.step % LOG_EVERY == 0 or state.step == 1:
+        took = run.clock.lap()
         metrics.write(
             step=state.step, loss=run.loss, rate=run.rate, gradient_norm=run.gradient_norm,
             tokens=state.tokens, seconds=state.seconds, time=time.time(), **run.figures,
+            **{f"{kind}_share": share for kind, share in shares_of(took).items()},
         )  # fmt: skip
+        processes.write(run, took)
 
 
 class _Saver:

@@ -116,7 +116,7 @@ def finetune(recipe: Recipe, run: RunDirectory, watcher: Watcher) -> None:
     session = Session(
         out, identity, settings_of(config, tuning),
         tuning.batches, tuning.objective, tuning.evaluate, (watcher.stepped, warn),
-        tuning.improves, watcher.evaluated, recipe.parallel,
+        tuning.improves, watcher.evaluated, recipe.parallel, watcher.warned,
     )  # fmt: skip
     training, _ = run_session(tuning.model, session)
     tuning.model.eval()
