@@ -30,7 +30,10 @@ TEXTS: dict[str, tuple[int | str, ...]] = {
     "Stage": (0, 1), "Finding": (1, 2, 3), "Figure": (0,), "Table": (0, 1),
     "Result": (0, "verdict", "notes"),
     **dict.fromkeys(
-        ("GroundupError", "InputError", "CorruptFileError", "TrainingError", "StoppedError"),
+        (
+            "GroundupError", "InputError", "CorruptFileError", "TrainingError", "StoppedError",
+            "LostProcessError",
+        ),
         (0, 1, 2, "what", "where", "fix"),
     ),
 }  # fmt: skip

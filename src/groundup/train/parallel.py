@@ -361,10 +361,10 @@ class Parallel:
         together = self.layout.shard * self.layout.tensor
         return islice(items, process_rank() // together, None, self.layout.data)
 
-    def summed(self, *own: float) -> list[float]:
+    def summed(self, *own: float | int) -> list[float]:
         """The sums of what each `part` came to."""
         if self.is_alone:
-            return list(own)
+            return [float(figure) for figure in own]
         sums = torch.tensor(own, dtype=torch.float64)
         dist.all_reduce(sums)
         return (sums / (self.layout.shard * self.layout.tensor)).tolist()
