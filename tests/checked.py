@@ -37,15 +37,12 @@ def _check(typechecker: Callable[[Any], Any], what: Any) -> Any:
         if dataclasses.is_dataclass(what) and not hasattr(what.__init__, "__wrapped__"):
             what.__init__ = _check(typechecker, what.__init__)  # type: ignore[misc]
         return what
-    # A name in quotes may stand for anything, and the body of a generator runs later: jaxtyping knows.
+    # A name in quotes may stand for anything, and what is in a generator runs later: jaxtyping knows.
     hints = [*inspect.get_annotations(what).values()]
-    shaped = any(map(_has_shapes, hints))
-    if any(isinstance(hint, str) for hint in hints) or (
-        shaped and inspect.isgeneratorfunction(what)
-    ):
+    if any(isinstance(hint, str) for hint in hints) or inspect.isgeneratorfunction(what):
         return _jaxtyped(typechecker=typechecker)(what)
     function = typechecker(what)
-    if not shaped:
+    if not any(map(_has_shapes, hints)):
         return function
 
     @functools.wraps(what)
