@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 import weakref
 from contextlib import ExitStack
 from functools import cache
@@ -180,7 +181,7 @@ def _run() -> int:
         print(ended.code, file=sys.stderr)
         return 1
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
         return 1
     return 0
 
@@ -189,7 +190,7 @@ if __name__ == "__main__":
     _serve(sys.argv[1])
     status = _run()
     # The end of a process, but for taking all modules apart, which takes half a second.
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(status)
