@@ -1,0 +1,3 @@
+from tests.checked import lighten
+
+lighten()

@@ -13,6 +13,7 @@ from groundup.model.gpt import GPT
 from groundup.model.presets import preset
 from groundup.tokenizer.chat import CHAT_SPECIAL_TOKENS
 from groundup.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+from tests.processes import MAIN, Process
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 STORY = (
@@ -68,10 +69,19 @@ def story(tmp_path: Path) -> Path:
     return path
 
 
-def groundup(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def groundup(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run the real command line in a process of its own."""
+    if not hasattr(os, "fork"):
+        return groundup_anew(*arguments, stdin=stdin)
+    process = Process(*arguments, stdin=stdin)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.arguments, process.wait(), output, errors)
+
+
+def groundup_anew(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The same in a process that is started anew, as a user starts it, for its imports and Python's hashes."""
     return subprocess.run(
-        [sys.executable, "-m", "groundup.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", MAIN, *map(str, arguments)],
         input=stdin, capture_output=True, text=True, encoding="utf-8",
         env=os.environ | {"PYTHONUTF8": "1"}, timeout=300,
     )  # fmt: skip

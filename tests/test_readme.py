@@ -1,11 +1,12 @@
 """The README's way from a folder to a model works as it is written, and both languages show the same."""
 
+import contextlib
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
+
+from tests.conftest import groundup, groundup_anew
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = (
@@ -29,11 +30,9 @@ def commands(readme: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("groundup ")]
 
 
-def run(command: list[str], folder: Path, typed: str = "") -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "groundup.cli.main", *command], cwd=folder, input=typed,
-        capture_output=True, text=True,
-    )  # fmt: skip
+def run(command: list[str], folder: Path, typed: str = "", start=groundup) -> str:
+    with contextlib.chdir(folder):
+        result = start(*command, stdin=typed)
     assert result.returncode == 0, (command, result.stderr)
     return result.stdout
 
@@ -50,7 +49,8 @@ def test_from_a_folder_to_a_model_in_five_commands(story: Path, tmp_path: Path):
     way = commands(ENGLISH)[:5]
     assert [command[1] for command in way] == ["data", "plan", "run", "doctor", "generate"]
     for _, verb, *arguments in way:
-        run([verb, *arguments, *(QUICK if verb in ("plan", "run") else [])], tmp_path)
+        quick = QUICK if verb in ("plan", "run") else []
+        run([verb, *arguments, *quick], tmp_path, start=groundup_anew)
     assert (tmp_path / "data.html").is_file() and (tmp_path / "runs/my/report.html").is_file()
 
 

@@ -19,7 +19,7 @@ from groundup.generation.sampling import SamplingConfig
 from groundup.generation.text import Completion, complete
 from groundup.model.gpt import halve
 from groundup.weights.directory import load
-from tests.conftest import groundup
+from tests.conftest import groundup, groundup_anew
 
 SMALL = [
     "--vocab-size", 320, "--preset", "nano", "--model.d_model", 32, "--model.n_layers", 2,
@@ -29,7 +29,7 @@ SMALL = [
 
 def test_help_answers_at_once():
     began = time.perf_counter()
-    result = groundup("--help")
+    result = groundup_anew("--help")
     assert result.returncode == 0 and "quickstart" in result.stdout
     assert time.perf_counter() - began < 0.5
 
@@ -40,7 +40,7 @@ VERBS = ("quickstart", "run", "pretrain", "evaluate", "generate", "chat", "conve
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb: str):
-    result = groundup(verb, "--help")
+    result = groundup_anew(verb, "--help")
     assert result.returncode == 0 and f"example: groundup {verb}" in result.stdout
 
 
@@ -277,7 +277,7 @@ def test_a_mistake_gives_one_message_and_status_2(
 
 
 def test_a_mistake_is_the_status_of_the_process(story: Path):
-    result = groundup("pretrain", "--data", story, "--train.steps", "many")
+    result = groundup_anew("pretrain", "--data", story, "--train.steps", "many")
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr == "error: --train.steps must be a whole number above 0, not 'many'\n"
 

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.weights.directory import load, save
 
 from ..conftest import groundup
+from ..processes import Process
 
 KEYS = {
     "model", "bytes_before", "bytes_after", "bits_per_byte_before", "bits_per_byte_after", "sparsity",
@@ -204,10 +203,7 @@ def test_a_teacher_is_asked_once_for_all_epochs_and_runs_and_a_killed_one_goes_o
     assert "Asking the teacher once" in whole.stderr
     parts = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
     assert (cache / "cache.json") in parts and len(parts) > 1
-    process = subprocess.Popen(
-        [sys.executable, "-m", "groundup.cli.main", *map(str, command("killed"))],
-        stderr=subprocess.DEVNULL,
-    )
+    process = Process(*command("killed"))
     saved, deadline = tmp_path / "killed/training/checkpoints", time.monotonic() + 120
     while not [*saved.glob("step-*")] and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -266,15 +262,13 @@ def test_a_stopped_recovery_goes_on_to_the_same_bits(
     whole = Path(prune(base, tmp_path / "whole", *flags)["model"])
     out = tmp_path / "stopped"
     command = ["compress", "prune", base, "--out", out, *flags]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "groundup.cli.main", *map(str, command)], stderr=subprocess.PIPE
-    )
+    process = Process(*command)
     deadline = time.monotonic() + 120
     while not [*out.glob("training/checkpoints/step-*")] and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said.decode()
+    assert process.returncode == 130, said
     assert not (out / "config.json").exists()
     assert "add --resume" in refused("prune", base, "--out", out, *flags)
     other = refused("prune", base, "--out", out, "--resume", *flags[:-1], 7, "--train.seed", 3)

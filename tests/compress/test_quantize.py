@@ -13,6 +13,8 @@ from groundup.cli.main import run
 from groundup.compress.quantize import quantize_by
 from groundup.compress.rounding import clipped_grid, error_correcting, hessian_of
 from groundup.errors import InputError
+from groundup.generation.engine import Engine
+from groundup.generation.sampling import SamplingConfig
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
 from groundup.model.presets import preset
@@ -77,11 +79,10 @@ def written(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the model writes itself: text like that which it is for."""
     model, tokenizer = groundup.load(stories)
     begin, path = "Once upon a time", tmp_path_factory.mktemp("text") / "stories.txt"
-    texts = [
-        begin
-        + groundup.generate(model, tokenizer, begin, max_new_tokens=250, temperature=0.8, seed=seed)
-        for seed in range(11)
-    ]
+    prompts, ends = [tokenizer.encode_prompt(begin)] * 11, frozenset(tokenizer.end_ids)
+    sampling = SamplingConfig(temperature=0.8, max_new_tokens=250)
+    said = Engine(model).batch(prompts, sampling, ends, range(11))
+    texts = [begin + tokenizer.decode([id for id in ids if id not in ends]) for ids in said]
     path.write_text("\n".join(texts), encoding="utf-8")
     return path
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from groundup.doctor.run import ExaminedRun
 from tests.doctor.conftest import build, findings, on, training
 from tests.faults.test_crashes import wait_for_checkpoint
+from tests.processes import Process
 
 CHARACTERS = {"tokenizer": {"kind": "character", "vocab_size": 120}}
 CLASSIC = {"pretrain": {"preset": "gpt-2-small", "windows": {"order": "random"}}}
@@ -63,7 +62,7 @@ def test_a_healthy_run_on_real_chinese_poems_gives_no_finding(real_data: Path, t
 @pytest.fixture(scope="module")
 def under_way(
     texts: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+) -> Iterator[tuple[Path, Process]]:
     """A run that a process of its own is working at."""
     out = tmp_path_factory.mktemp("under_way") / "run"
     settings = [
@@ -72,17 +71,14 @@ def under_way(
         "--train.checkpoint_every", 20, "--train.eval_every", 100_000,
     ]  # fmt: skip
     command = ["pretrain", "--data", texts / "english.txt", "--out", out, *settings]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "groundup.cli.main", *map(str, command)],
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = Process(*command)
     wait_for_checkpoint(out, 2)
     yield out, process
     process.kill()
     process.wait()
 
 
-def test_a_run_under_way_gives_no_finding(under_way: tuple[Path, subprocess.Popen[bytes]]):
+def test_a_run_under_way_gives_no_finding(under_way: tuple[Path, Process]):
     out, process = under_way
     process.send_signal(signal.SIGSTOP)  # it would be through before the examination is
     assert not ExaminedRun(out).finished
@@ -90,7 +86,7 @@ def test_a_run_under_way_gives_no_finding(under_way: tuple[Path, subprocess.Pope
 
 
 def test_a_killed_run_is_broken_off_when_its_silence_lasts(
-    under_way: tuple[Path, subprocess.Popen[bytes]],
+    under_way: tuple[Path, Process],
 ):
     out, process = under_way
     process.kill()

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from groundup.recipe.comparison import (
 from groundup.recipe.schema import SHIPPED, folder_of_recipes
 from groundup.recipe.watch import Watcher
 from tests.conftest import groundup
+from tests.processes import Process
 
 # The extra hours of sleep that two drugs gave to ten patients, with which "Student" introduced his
 # distribution (Biometrika 6, 1908); R's t.test gives the interval of the difference.
@@ -151,10 +150,7 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(folder: Path, tmp_path:
     undisturbed = compare(read_recipes(folder, {}), 1, tmp_path / "a", Watcher())
     command = ["run", folder, "--seeds", 1, "--out", tmp_path / "b"]
     for until in ("1-first/seed-0/pretrain/checkpoints/step-*", "2-gated/seed-0/tokenizer/*"):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "groundup.cli.main", *map(str, command)],
-            stderr=subprocess.DEVNULL,
-        )
+        process = Process(*command)
         deadline = time.monotonic() + 120
         while not list((tmp_path / "b/runs").glob(until)):
             assert time.monotonic() < deadline

@@ -2,8 +2,6 @@
 runs it."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +24,7 @@ from groundup.tokenizer.chat import DEFAULT_TEMPLATE
 from groundup.weights.classifier import load_classifier
 from groundup.weights.directory import load
 from tests.conftest import groundup
+from tests.processes import Process
 
 COLOURS = ["red", "green", "blue", "white", "black", "grey", "pink", "brown"]
 THINGS = ["ball", "hat", "book", "cup", "door", "car", "leaf", "shoe"]
@@ -124,9 +123,7 @@ def test_a_broken_off_tuning_ends_with_the_same_bits(
     whole = tune(kind, base, rows[kind], tmp_path / "whole", *more)
     assert whole.keys() >= PROMISED[kind]
     assert whole["steps"] == 12 and Path(whole["model"]).is_dir()
-    command = [sys.executable, "-m", "groundup.cli.main"]
-    command += arguments(kind, base, rows[kind], tmp_path / "killed", *more)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Process(*arguments(kind, base, rows[kind], tmp_path / "killed", *more))
     while process.poll() is None and not list(
         (tmp_path / "killed").glob("finetune/checkpoints/step-*")
     ):

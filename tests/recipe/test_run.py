@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from groundup.recipe.run import run_recipe
 from groundup.recipe.schema import merge, parse_recipe, read_recipe
 from groundup.recipe.watch import Watcher
 from tests.conftest import groundup
+from tests.processes import Process
 
 ORDER = ["data", "tokenizer", "encode", "pretrain", "evaluate"]
 
@@ -119,10 +118,7 @@ def test_killed_five_times_it_ends_with_the_same_model(story: Path, tmp_path: Pa
     assert undisturbed.returncode == 0, undisturbed.stderr
     moments = random.Random(0)
     for _ in range(5):
-        command = ["groundup.cli.main", "run", recipe, "--out", tmp_path / "b"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", *map(str, command)], stderr=subprocess.DEVNULL
-        )
+        process = Process("run", recipe, "--out", tmp_path / "b")
         time.sleep(moments.uniform(0.3, 0.9) * took)
         process.kill()
         process.wait()

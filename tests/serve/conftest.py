@@ -1,8 +1,7 @@
 """A server as a user starts it: `groundup serve` in a process of its own."""
 
 import re
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from openai import OpenAI
+from tests.processes import Process
 from tests.serve.runs import build
 
 from groundup.model.gpt import GPT
@@ -24,7 +24,7 @@ KEY = "sk-test"
 class Server:
     """Its process, its address, and what it logs."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, log: Path):
+    def __init__(self, process: Process, url: str, log: Path):
         self.process, self.url, self.log = process, url, log
 
     @property
@@ -38,11 +38,7 @@ class Server:
 @contextmanager
 def serving(model: Path, log: Path, *flags: object) -> Iterator[Server]:
     """Serve a model directory at a free port; at the end the process is killed, if it is still there."""
-    command = [sys.executable, "-m", "groundup.cli.main", "serve", model, "--port", 0, *flags]
-    with log.open("w") as written:
-        process = subprocess.Popen(
-            [*map(str, command)], stderr=written, stdout=written, text=True,
-        )  # fmt: skip
+    process = Process("serve", model, "--port", 0, *flags, log=log)
     try:
         yield Server(process, _address(process, log), log)
     finally:
@@ -50,8 +46,9 @@ def serving(model: Path, log: Path, *flags: object) -> Iterator[Server]:
         process.wait()
 
 
-def _address(process: subprocess.Popen[str], log: Path) -> str:
+def _address(process: Process, log: Path) -> str:
     while process.poll() is None:
+        time.sleep(0.02)
         if found := re.search(r"at (http://\S+/v1)\n", log.read_text()):
             return found[1]
     raise RuntimeError(f"the server did not start: {log.read_text()}")

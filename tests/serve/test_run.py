@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import httpx2 as httpx
 import pytest
 import torch
 from tests.conftest import groundup
+from tests.processes import Process
 from tests.serve.conftest import KEY, Server, serving
 from tests.serve.runs import FINETUNE_STEPS, PRETRAIN_STEPS, build_classifier, with_many_checkpoints
 
@@ -280,14 +279,12 @@ def test_a_run_under_way_is_served_from_its_newest_checkpoint_and_seen_live(copy
 def test_a_real_training_is_seen_while_it_trains(story: Path, tmp_path: Path):
     out = tmp_path / "live"
     command = [
-        sys.executable, "-m", "groundup.cli.main", "pretrain", "--data", story, "--out", out,
+        "pretrain", "--data", story, "--out", out,
         "--vocab-size", 300, "--preset", "nano", "--model.d_model", 32, "--model.n_layers", 2,
         "--model.context_length", 32, "--train.micro_batch", 4, "--train.steps", 1_000_000,
         "--train.checkpoint_every", 20, "--train.eval_every", 20, "--train.eval_tokens", 200,
     ]  # fmt: skip
-    training = subprocess.Popen(
-        [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    training = Process(*command)
     try:
         while len(list(out.glob("pretrain/checkpoints/step-*"))) < 2:
             assert training.poll() is None
