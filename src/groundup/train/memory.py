@@ -53,6 +53,20 @@ def training_bytes(
     }
 
 
+def needed_bytes(config: ModelConfig, train: TrainConfig) -> int:
+    """All that a training takes of the memory of its device."""
+    return sum(training_bytes(config, train).values()) + copied_bytes(config, train)
+
+
+def copied_bytes(config: ModelConfig, train: TrainConfig) -> int:
+    """What the copy of weights and averages takes of the device's memory that is written to a checkpoint while
+    the next steps are taken: on a GPU nothing."""
+    if pick_device(train.device).type != "cpu":
+        return 0
+    parts = training_bytes(config, train)
+    return parts["weights"] + parts["optimizer"]
+
+
 @dataclass(frozen=True)
 class Growth:
     """Bytes that are so many for one window, and as many more for each one beyond."""
@@ -177,7 +191,7 @@ class _Products(TorchDispatchMode):
 def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
     """What to say if training cannot fit into the memory that is free, else None."""
     free = USABLE * _free_memory(train)
-    need = sum(training_bytes(config, train).values())
+    need = needed_bytes(config, train)
     if need <= free:
         return None
     return N_(
@@ -189,7 +203,7 @@ def memory_problem(config: ModelConfig, train: TrainConfig) -> str | None:
 def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> str:
     """The largest micro-batch for the model, or the largest preset where not even one window fits."""
     one, two = (train.model_copy(update={"micro_batch": n}) for n in (1, 2))
-    first, second = (sum(training_bytes(config, each).values()) for each in (one, two))
+    first, second = (needed_bytes(config, each) for each in (one, two))
     if first <= free:
         micro_batch = 1 + int((free - first) // (second - first))
         passes = train.grad_accumulation * -(-train.micro_batch // micro_batch)
@@ -198,7 +212,7 @@ def _largest_that_fits(config: ModelConfig, train: TrainConfig, free: float) -> 
             f"{passes} it learns the same)"
         )
     shapes = {name: preset(name, vocab_size=config.vocab_size) for name in PRESETS}
-    fitting = [n for n, c in shapes.items() if sum(training_bytes(c, one).values()) <= free]
+    fitting = [n for n, c in shapes.items() if needed_bytes(c, one) <= free]
     if not fitting:
         return N_("no preset fits: free some memory")
     largest = max(fitting, key=lambda name: parameter_count(shapes[name]))

@@ -27,10 +27,10 @@ from groundup.train.parallel import Layout
 logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
 
 
-def spread(model: GPT, layout: Layout) -> DeviceMesh:
-    """Put a model over the processes, in place: its matrices in parts, its weights in shards; what
-    `DistributedDataParallel` does alone is left to it."""
-    mesh = init_device_mesh(model.device.type, layout, mesh_dim_names=layout._fields)
+def spread(model: GPT, layout: Layout, device: torch.device) -> DeviceMesh:
+    """Put a model over the processes, in place: its matrices in parts, its weights in shards, each of which
+    goes to `device` by itself; what `DistributedDataParallel` does alone is left to it."""
+    mesh = init_device_mesh(device.type, layout, mesh_dim_names=layout._fields)
     if layout.tensor > 1:
         _split_matrices(model, mesh["tensor"])
     if layout.shards:

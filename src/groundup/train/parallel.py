@@ -326,8 +326,8 @@ class Parallel:
         waits = self.replicas > 1 and not self.layout.shards and not torch.cuda.is_available()
         return Clock(TOGETHER if waits else ALONE)
 
-    def spread(self, model: GPT) -> None:
-        """Put a model, which is on its device, over the processes, in place."""
+    def spread(self, model: GPT, device: torch.device) -> None:
+        """Put a model over the processes, in place, and this one's share of it on `device`."""
         for part in model.modules():
             if isinstance(part, MixtureOfExperts):
                 part.register_forward_hook(_with_every_expert)
@@ -338,7 +338,8 @@ class Parallel:
                 spread,  # a second's worth of imports that one process needs not
             )
 
-            self.mesh = spread(model, self.layout)
+            self.mesh = spread(model, self.layout, device)
+        model.to(device)
 
     def agree(self, run: "Run", tokens: int) -> None:
         """Let every process have the same figures of a step that is over, for it took its part of `tokens`:

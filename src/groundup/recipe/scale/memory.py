@@ -61,12 +61,13 @@ def memory(config: ModelConfig, layout: Layout, optimizer: Optimizer, dtype: Dty
     matrices, others = found.matrices, found.weights - found.matrices
     averages = AVERAGES[optimizer] * matrices + AVERAGES["adamw"] * others
     group = found.largest_group if optimizer == "muon" else 0
+    loss = _loss(config, layout.micro_batch, width)
+    head = config.vocab_size * config.d_model * width
     return Memory(
         weights=-(-found.weights // shard), gradients=-(-found.weights // shard),
         optimizer=-(-averages // shard),
-        gathered=_gathered(found, width) if shard > 1 or dtype == "bfloat16" else 0,
-        activations=_kept(config, found, layout, width),
-        loss=_loss(config, layout.micro_batch, width), update=COPIES_OF_MUON * group // shard,
+        gathered=_gathered(found, width, loss - head) if shard > 1 or dtype == "bfloat16" else 0,
+        activations=_kept(config, found, layout, width), loss=loss, update=COPIES_OF_MUON * group // shard,
         accumulating=layout.accumulation > 1,
     )  # fmt: skip
 
@@ -116,9 +117,10 @@ def _loss(config: ModelConfig, windows: int, width: int) -> int:
     return kept + max(head * width, 3 * rows * config.vocab_size * width)
 
 
-def _gathered(found: Traced, width: int) -> int:
-    """Of FSDP: what stands outside the blocks, with its gradients, the block that is computed with and
-    the next one; the gradients of a block, and the same in single precision on the way to their shards
-    (PyTorch, `fully_shard`)."""
+def _gathered(found: Traced, width: int, after_loss: int) -> int:
+    """Of FSDP (PyTorch, `fully_shard`): what stands outside the blocks, whose gradient is the loss's; and, in
+    the place of what is there no more `after_loss`, the block that is computed with and the next one, the
+    gradients of a block, and the same in single precision on the way to their shards."""
     narrow = width / SINGLE
-    return int(2 * narrow * found.root + found.largest_block * (2 * narrow + narrow + 1))
+    blocks = found.largest_block * (2 * narrow + narrow + 1)
+    return int(narrow * found.root + max(0, blocks - after_loss))
