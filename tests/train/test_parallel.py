@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -92,6 +93,14 @@ def test_forgetting_activations_changes_nothing_in_one_process(checkpointing: st
     losses, weights = spread.trained({"checkpointing": checkpointing})
     assert losses == alone[0]
     assert all(torch.equal(weights[name], expected) for name, expected in alone[1].items())
+
+
+def test_the_guide_s_lesson_trains_the_model_of_one_process():
+    lesson = Path(__file__).parents[2] / "docs/examples/data_parallel.py"
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    said = subprocess.run([*start, lesson], capture_output=True, text=True, check=True).stdout
+    found = re.fullmatch(r"2 processes, 20 steps: at most (.*) apart\n", said)
+    assert found and float(found[1]) < 1e-6
 
 
 COMPILED = """
