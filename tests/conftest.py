@@ -73,7 +73,7 @@ def story(tmp_path: Path) -> Path:
     return path
 
 
-def groundup(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def groundup(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the real command line in a process of its own."""
     if not hasattr(os, "fork"):
         return groundup_anew(*arguments, stdin=stdin)
@@ -82,7 +82,7 @@ def groundup(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess
     return subprocess.CompletedProcess(process.arguments, process.wait(), output, errors)
 
 
-def groundup_anew(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def groundup_anew(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """The same in a process that is started anew, as a user starts it, for its imports and Python's hashes."""
     return subprocess.run(
         [sys.executable, "-m", MAIN, *map(str, arguments)],
