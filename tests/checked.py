@@ -8,8 +8,8 @@ and only where an annotation has shapes, in a scope of their names, as jaxtyping
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, ForwardRef, Literal, get_args, get_origin
 
 import jaxtyping
 from beartype import BeartypeConf
@@ -40,8 +40,10 @@ def _check(typechecker: Callable[..., Any], what: Any) -> Any:
             what.__init__ = _check(typechecker, what.__init__)  # type: ignore[misc]
         return what
     # A name in quotes may stand for anything, and what is in a generator runs later: jaxtyping knows.
-    hints = [*inspect.get_annotations(what).values()]
-    if any(isinstance(hint, str) for hint in hints) or inspect.isgeneratorfunction(what):
+    hints = [part for hint in inspect.get_annotations(what).values() for part in _parts(hint)]
+    if any(isinstance(hint, str | ForwardRef) for hint in hints) or inspect.isgeneratorfunction(
+        what
+    ):
         return _jaxtyped(typechecker=typechecker)(what)
     function = typechecker(what, conf=_LIKE_JAXTYPING)
     if not any(map(_has_shapes, hints)):
@@ -55,10 +57,14 @@ def _check(typechecker: Callable[..., Any], what: Any) -> Any:
     return in_scope
 
 
+def _parts(hint: Any) -> Iterator[Any]:
+    """The hint and all that stands in its brackets, the words of a `Literal` left out."""
+    yield hint
+    if get_origin(hint) is not Literal:
+        for each in get_args(hint):
+            for part in each if isinstance(each, list) else [each]:
+                yield from _parts(part)
+
+
 def _has_shapes(hint: Any) -> bool:
-    if inspect.isclass(hint) and issubclass(hint, AbstractArray):
-        return True
-    parts = (
-        part for each in get_args(hint) for part in (each if isinstance(each, list) else [each])
-    )
-    return any(map(_has_shapes, parts))
+    return inspect.isclass(hint) and issubclass(hint, AbstractArray)

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -25,6 +26,9 @@ STORY = (
 # one process and gone on with in another has the same bits only where sums are parted in the same way.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# How long an example takes says something of what else the machine has to do.
+hypothesis.settings.register_profile("groundup", deadline=None)
+hypothesis.settings.load_profile("groundup")
 # Whatever the language of who runs the tests.
 os.environ["LC_ALL"] = "C.UTF-8"
 

@@ -42,7 +42,7 @@ class Process:
     def __init__(
         self,
         *arguments: object,
-        stdin: str = "",
+        stdin: str | None = None,
         log: Path | None = None,
         new_session: bool = False,
     ):
@@ -51,7 +51,7 @@ class Process:
         opened = ExitStack()
         weakref.finalize(self, opened.close)
         asked, *told = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]  # noqa: SIM115
-        asked.write(stdin.encode())
+        asked.write((stdin or "").encode())
         asked.seek(0)
         if log is not None:
             told = [opened.enter_context(log.open("wb"))] * 2
