@@ -95,6 +95,37 @@ def test_forgetting_activations_changes_nothing_in_one_process(checkpointing: st
     assert all(torch.equal(weights[name], expected) for name, expected in alone[1].items())
 
 
+GUIDE = Path(__file__).parents[2] / "docs/en/parallel.md"
+# What is large in the guide's commands, and what stands for it here.
+SMALLER = {
+    "--nnodes 8": "--nnodes 1", "--nproc-per-node 8": "--nproc-per-node 2", "node1:29500": "localhost:0",
+    "--data corpus": "--data story.txt", "--preset gpt-2-small": "--preset nano", "--out /shared/": "--out ",
+    "--parallel.shard 8": "--parallel.shard 2 --preset nano",
+}  # fmt: skip
+
+
+def guided() -> list[str]:
+    """The commands of the guide that start groundup by torchrun."""
+    return re.findall(
+        r"^torchrun .* -m groundup.*", GUIDE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("command", guided())
+def test_the_commands_of_the_guide_train_a_model(command: str, story: Path):
+    for large, small in SMALLER.items():
+        command = command.replace(large, small)
+    words = f"{command} --train.steps 2 --vocab-size 300".removeprefix("torchrun").split()
+    start = [sys.executable, "-m", "torch.distributed.run", *words]
+    ended = subprocess.run(start, cwd=story.parent, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert (story.parent / "runs/corpus/pretrain/model/model.safetensors").is_file()
+
+
+def test_there_are_such_commands():
+    assert len(guided()) == 2
+
+
 def test_the_guide_s_lesson_trains_the_model_of_one_process():
     lesson = Path(__file__).parents[2] / "docs/examples/data_parallel.py"
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -230,8 +230,8 @@ def gathered(model: GPT) -> GPT | None:
 @cache
 def saving_group() -> Any:
     """Processes that talk while others compute: what is said in a thread must not come between what is said
-    in the training."""
-    return dist.new_group(backend="gloo", timeout=TIMEOUT) if process_count() > 1 else None
+    in the training. A disk may be slow."""
+    return dist.new_group(backend="gloo", timeout=PATIENCE) if process_count() > 1 else None
 
 
 class Layout(NamedTuple):
