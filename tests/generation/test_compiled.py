@@ -17,7 +17,7 @@ from groundup.model.gpt import GPT, halve
 from groundup.model.lora import add_lora
 from groundup.model.quantized import quantize, quantize_tables
 from groundup.weights.directory import load_model
-from tests.conftest import groundup
+from tests.conftest import groundup_anew
 from tests.generation.naive import alone, in_8_bits
 from tests.generation.test_engine import (
     LONGROPE,
@@ -205,7 +205,7 @@ def test_who_waits_for_the_compiler_is_told_and_does_so_once(smollm2, tmp_path, 
     told, kept = [], []
     for _ in range(2):
         told.append(
-            groundup(
+            groundup_anew(  # numba looks where it keeps things when it is imported
                 "generate", smollm2, "--prompt", "Hello", "--max-new-tokens", 3, "--temperature", 0
             )
         )
