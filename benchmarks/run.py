@@ -23,6 +23,7 @@ COMMANDS = (
     ["near_duplicates.py", "speed", "--size", "1GB"],
     ["plan.py"],
     ["interrupted.py"],
+    ["saving.py"],
     ["shakespeare.py"],
     ["quickstart.py"],
     ["loading.py"],
