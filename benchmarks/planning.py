@@ -26,7 +26,8 @@ from groundup.recipe.scale.published import PUBLISHED
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.loop import start_run, train
 from groundup.train.objectives import next_token
-from groundup.train.parallel import Parallel, joined_processes
+from groundup.train.parallel import Parallel
+from groundup.train.processes import joined_processes
 
 MEASURED = (
     {"preset": "nano", "micro_batch": 64, "optimizer": "adamw"},

@@ -37,6 +37,7 @@ def _check(typechecker: Callable[..., Any], what: Any) -> Any:
         return property(*(each and _check(typechecker, each) for each in functions))
     if inspect.isclass(what):
         if dataclasses.is_dataclass(what) and not hasattr(what.__init__, "__wrapped__"):
+            # Any class's, of which one would have to ask the instance for the right type.
             what.__init__ = _check(typechecker, what.__init__)  # type: ignore[misc]
         return what
     # A name in quotes may stand for anything, and what is in a generator runs later: jaxtyping knows.

@@ -50,7 +50,7 @@ class Process:
         self.returncode: int | None = None
         opened = ExitStack()
         weakref.finalize(self, opened.close)
-        asked, *told = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]  # noqa: SIM115
+        asked, *told = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]  # noqa: SIM115  closed by `opened`
         asked.write((stdin or "").encode())
         asked.seek(0)
         if log is not None:
@@ -190,7 +190,7 @@ if __name__ == "__main__":
     _serve(sys.argv[1])
     status = _run()
     # The end of a process, but for taking all modules apart, which takes half a second.
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()  # type: ignore[attr-defined]  # what Python itself calls at an end; it has no types
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(status)

@@ -28,7 +28,7 @@ def rows(a: list[Float[Tensor, "rows inner"]]) -> Iterator[Float[Tensor, "inner"
 
 @checked
 def twice(x: int) -> str:
-    return 2 * x  # type: ignore[return-value]
+    return 2 * x  # type: ignore[return-value]  # wrong, to be found out
 
 
 def test_shapes_that_go_together_pass():

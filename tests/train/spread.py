@@ -15,7 +15,8 @@ from groundup.train.checkpoint import Writing, begin_checkpoint, load_checkpoint
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.loop import Run, start_run, train
 from groundup.train.objectives import next_token
-from groundup.train.parallel import Parallel, gathered, is_first, joined_processes
+from groundup.train.parallel import Parallel, gathered
+from groundup.train.processes import is_first, joined_processes
 
 STEPS, SAVED_AT = 50, 25
 ROWS = np.random.default_rng(0).integers(0, 100, (800, 33))

@@ -43,8 +43,7 @@ def go_on(run: Run, writings: dict[int, Path] | None = None) -> list[float]:
 
     def look(run: Run) -> None:
         losses.append(run.loss)
-        if run.state.step in (writings or {}):
-            folder = writings[run.state.step]  # type: ignore[index]
+        if folder := (writings or {}).get(run.state.step):
             under_way.append(
                 begin_checkpoint(folder, run.model, run.optimizers, run.state, "id", 1)
             )

@@ -19,7 +19,7 @@ from groundup.cli.main import run
 from groundup.errors import InputError
 from groundup.model.config import ModelConfig
 from groundup.model.gpt import GPT
-from groundup.train import parallel
+from groundup.train import processes
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.metrics import read_metrics
 from groundup.train.parallel import Layout, Parallel, lay_out
@@ -51,9 +51,9 @@ LAYOUTS = [*BY_TWO, *BY_FOUR]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the processes of all layouts have found."""
     folder = tmp_path_factory.mktemp("spread")
-    for processes, layouts in ((2, BY_TWO), (4, BY_FOUR)):
+    for count, layouts in ((2, BY_TWO), (4, BY_FOUR)):
         command = [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
+            sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}",
             "-m", "tests.train.spread", str(folder), json.dumps(layouts),
         ]  # fmt: skip
         ended = subprocess.run(command, capture_output=True, text=True, timeout=500)
@@ -314,7 +314,7 @@ def test_a_port_that_is_taken_is_one_message(monkeypatch, capsys):
 
 
 def test_processes_that_do_not_come_are_one_message(monkeypatch, capsys):
-    monkeypatch.setattr(parallel, "TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(processes, "TIMEOUT", timedelta(seconds=1))
     of_two("0", 0, monkeypatch)
     assert run(["pretrain", "--data", "story.txt"]) == 1
     told = capsys.readouterr().err

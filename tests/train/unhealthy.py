@@ -12,7 +12,8 @@ from groundup.model.gpt import GPT
 from groundup.model.presets import preset
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.objectives import next_token
-from groundup.train.parallel import Parallel, is_first, joined_processes
+from groundup.train.parallel import Parallel
+from groundup.train.processes import is_first, joined_processes
 from groundup.train.session import Session, run_session
 
 SLOW, HANGS_AT = 0.04, 50

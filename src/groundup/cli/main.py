@@ -55,8 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     status = run(sys.argv[1:] if arguments is None else arguments)
-    told = os.environ.get("GROUNDUP_STATUS_FILE")
-    sys.exit(0 if told and Path(told).is_file() else status)
+    told = _status_file()
+    sys.exit(0 if told and told.is_file() else status)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -113,7 +113,7 @@ def _processes(verb: str) -> AbstractContextManager[None]:
     """Those that torchrun has started, where it has."""
     if verb not in TOGETHER or os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    from groundup.train.parallel import joined_processes
+    from groundup.train.processes import joined_processes
 
     return joined_processes()
 
@@ -127,9 +127,14 @@ def _told_to_launcher() -> Iterator[None]:
     except LostProcessError:
         raise
     except (GroundupError, KeyboardInterrupt) as error:
-        if told := os.environ.get("GROUNDUP_STATUS_FILE"):
-            Path(told).write_text(str(getattr(error, "exit_status", 130)))
+        if told := _status_file():
+            told.write_text(str(getattr(error, "exit_status", 130)))
         raise
+
+
+def _status_file() -> Path | None:
+    told = os.environ.get("GROUNDUP_STATUS_FILE")
+    return Path(told) if told else None
 
 
 def _without_language(arguments: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ def run_flags(values: dict[str, Any], out: Path, resume: bool) -> "Finished":
     from groundup.recipe.launch import launch
     from groundup.recipe.run import run_recipe
     from groundup.recipe.schema import parse_recipe
-    from groundup.train.parallel import first_says, is_started_again
+    from groundup.train.processes import first_says, is_started_again
 
     recipe, run = parse_recipe(values), RunDirectory(out)
     launch(recipe.parallel.processes)

@@ -20,7 +20,7 @@ from groundup.recipe.stages import Ledger, PeakMemory
 from groundup.recipe.trial import Trial
 from groundup.recipe.watch import Watcher
 from groundup.train.checkpoint import checkpoints, saved_identity
-from groundup.train.memory import USABLE, copied_bytes, memory_problem, needed_bytes
+from groundup.train.memory import USABLE, copied_bytes, memory_problem, needed_bytes, training_bytes
 
 # Beyond, a text teaches less and less (Muennighoff et al. 2023, "Scaling Data-Constrained Language
 # Models": up to four times it is nearly as good as new text).
@@ -95,8 +95,9 @@ def make_plan(recipe: Recipe, out: Path, watcher: Watcher) -> Plan:
             seconds, disk = trial.measure(name)
         held = memory.peak
         if name == "pretrain":  # of which the trial writes no checkpoint, or takes no whole step
-            more = needed_bytes if trial.reckoned_flops else copied_bytes
-            held += more(trial.config, recipe.pretrain.train)
+            parts = training_bytes(trial.config, recipe.pretrain.train)
+            held += copied_bytes(parts, recipe.pretrain.train)
+            held += sum(parts.values()) if trial.reckoned_flops else 0
         plan.stages.append(Estimate(name, "todo", seconds, held, disk))
     _check_disk(plan, out)
     if states.get("pretrain") == "todo":

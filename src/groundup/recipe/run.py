@@ -23,7 +23,8 @@ from groundup.recipe.report import write_report
 from groundup.recipe.schema import Recipe, write_recipe
 from groundup.recipe.stages import Ledger, Stage, carry_out_together
 from groundup.recipe.watch import Watcher
-from groundup.train.parallel import Parallel, is_first, refuse_differences, refuse_unshared
+from groundup.train.parallel import Parallel
+from groundup.train.processes import is_first, refuse_differences, refuse_unshared
 
 
 def stages(recipe: Recipe, run: RunDirectory) -> list[Stage]:

@@ -22,7 +22,7 @@ import psutil
 from groundup.errors import CorruptFileError, GroundupError, InputError
 from groundup.files import atomic_file
 from groundup.recipe.watch import Watcher
-from groundup.train.parallel import first_says, is_first, process_count
+from groundup.train.processes import first_says, is_first, process_count
 
 State = Literal["done", "changed", "todo"]
 

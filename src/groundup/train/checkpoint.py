@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from groundup.errors import CorruptFileError, InputError
 from groundup.model.gpt import GPT
-from groundup.train.parallel import first_says, is_first, process_rank
 from groundup.train.parts import part_like, whole
+from groundup.train.processes import first_says, is_first, process_rank
 
 STATE_KEYS = {"step", "tokens", "seconds", "identity"}
 
@@ -112,7 +112,7 @@ def load_checkpoint(
             str(path),
             "resume with the settings it began with, or choose a new --out",
         )
-    held = {name: found.size for name, found in sizes(path).items()}
+    held = sizes(path)
     _refuse_other_weights(path, model, held)
     _make_optimizer_state(model, optimizers, held)
     # A process that there was none of goes on from the random state that it began with.
@@ -131,7 +131,7 @@ def load_weights(path: Path, model: GPT) -> None:
     from groundup.train.checkpoint_files import read_into, sizes
 
     verify_checkpoint(path)
-    _refuse_other_weights(path, model, {name: found.size for name, found in sizes(path).items()})
+    _refuse_other_weights(path, model, sizes(path))
     read_into(_own_weights(model), path)
 
 
@@ -139,8 +139,8 @@ def saved_weights(path: Path) -> dict[str, Tensor]:
     """The weights of a checkpoint that is known to be whole, by their names."""
     from groundup.train.checkpoint_files import read_into, sizes
 
-    held = {name: torch.zeros(found.size) for name, found in sizes(path).items()}
-    weights = {name: tensor for name, tensor in held.items() if name.startswith("model.")}
+    held = sizes(path)
+    weights = {name: torch.zeros(held[name]) for name in held if name.startswith("model.")}
     read_into(weights, path)
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
 

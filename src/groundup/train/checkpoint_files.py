@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from torch import futures as torch_futures
 from torch.distributed.checkpoint.api import CheckpointException
@@ -28,7 +29,7 @@ from torch.distributed.checkpoint.storage import WriteResult
 
 from groundup.errors import GroundupError
 from groundup.files import disk_errors, put_in_place, write_json
-from groundup.train.parallel import process_count, saving_group
+from groundup.train.processes import patient_group, process_count
 
 # A file is put together in memory before it is written.
 FILE_BYTES = 256 * 2**20
@@ -41,7 +42,7 @@ def write(tensors: dict[str, Tensor], place: Path, described: dict[str, Any]) ->
     as soon as all processes have written. `described` is the content of its state.json, to
     whose checksums those of the files are added."""
     result = async_save(
-        tensors, storage_writer=_Writer(place, described), process_group=saving_group(),
+        tensors, storage_writer=_Writer(place, described), process_group=patient_group("checkpoints"),
         no_dist=process_count() == 1,
     )  # fmt: skip
     assert isinstance(result, Future)
@@ -54,10 +55,10 @@ def wait_for(writing: Future[None]) -> None:
         writing.result()
 
 
-def sizes(place: Path) -> dict[str, TensorStorageMetadata]:
-    """What tensors a checkpoint holds, of what size and kind."""
+def sizes(place: Path) -> dict[str, torch.Size]:
+    """What tensors a checkpoint holds, of what size."""
     found = HuggingFaceStorageReader(str(place)).read_metadata().state_dict_metadata
-    return cast(dict[str, TensorStorageMetadata], found)
+    return {name: cast(TensorStorageMetadata, tensor).size for name, tensor in found.items()}
 
 
 def read_into(tensors: dict[str, Tensor], place: Path) -> None:

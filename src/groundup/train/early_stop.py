@@ -14,7 +14,7 @@ from groundup.files import atomic_path
 from groundup.train.checkpoint import put_weights, trained_weights
 from groundup.train.loop import Run
 from groundup.train.metrics import MetricsFile, read_metrics
-from groundup.train.parallel import is_first
+from groundup.train.processes import is_first
 
 # Of all other figures, the lower one is better.
 HIGHER_IS_BETTER = {"exact_answers", "reward_accuracy", "val_accuracy"}

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from groundup.language import N_
 from groundup.train.loop import Run
 from groundup.train.metrics import MetricsFile
-from groundup.train.parallel import process_count
+from groundup.train.processes import process_count
 
 WINDOW = 5
 """A straggler is one in most of so many logged steps in a row."""

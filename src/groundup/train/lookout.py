@@ -31,7 +31,7 @@ from torch.distributed.distributed_c10d import (
 from groundup.errors import GroundupError
 from groundup.language import N_, shown
 from groundup.train.loop import Run
-from groundup.train.parallel import PATIENCE
+from groundup.train.processes import PATIENCE
 
 # A word every so many seconds, or ten times in the timeout where that is shorter.
 INTERVAL = 5.0
@@ -181,8 +181,8 @@ def _trace(groups: list[dist.ProcessGroup]) -> bytes:
     """What the flight recorder has, of GPUs where there are any. That of processors leaves out which
     processes a group has, and the analyser needs it."""
     if torch.cuda.is_available():
-        return c10d._dump_nccl_trace()  # type: ignore[attr-defined]
-    trace = pickle.loads(c10d._dump_fr_trace())  # type: ignore[attr-defined]
+        return c10d._dump_nccl_trace()  # type: ignore[attr-defined]  # torch gives it no types
+    trace = pickle.loads(c10d._dump_fr_trace())  # type: ignore[attr-defined]  # nor this
     trace["pg_config"] = {
         group.group_name: {
             "name": group.group_name, "desc": group.group_desc,

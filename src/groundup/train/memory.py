@@ -55,16 +55,15 @@ def training_bytes(
 
 def needed_bytes(config: ModelConfig, train: TrainConfig) -> int:
     """All that a training takes of the memory of its device."""
-    return sum(training_bytes(config, train).values()) + copied_bytes(config, train)
-
-
-def copied_bytes(config: ModelConfig, train: TrainConfig) -> int:
-    """What the copy of weights and averages takes of the device's memory that is written to a checkpoint while
-    the next steps are taken: on a GPU nothing."""
-    if pick_device(train.device).type != "cpu":
-        return 0
     parts = training_bytes(config, train)
-    return parts["weights"] + parts["optimizer"]
+    return sum(parts.values()) + copied_bytes(parts, train)
+
+
+def copied_bytes(parts: dict[str, int], train: TrainConfig) -> int:
+    """Of the `training_bytes`, what is copied to be written to a checkpoint while the next steps are taken, and
+    takes the device's memory once more: on a GPU nothing."""
+    on_processor = pick_device(train.device).type == "cpu"
+    return parts["weights"] + parts["optimizer"] if on_processor else 0
 
 
 @dataclass(frozen=True)

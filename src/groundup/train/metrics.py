@@ -11,7 +11,7 @@ import torch
 
 from groundup.files import atomic_file, disk_errors
 from groundup.model.linear import linear
-from groundup.train.parallel import is_first
+from groundup.train.processes import is_first
 
 # What a row says of its place in the training, beside its figures.
 PLACE = {"step", "tokens", "seconds", "time"}

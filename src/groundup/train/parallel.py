@@ -7,16 +7,9 @@ order that a single process would go through, so the losses do not depend on how
 """
 
 import contextlib
-import hashlib
 import math
-import os
-import platform
-import time
-from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
-from functools import cache
+from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -24,11 +17,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch._C._distributed_c10d import GradBucket
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from groundup.errors import GroundupError, InputError, LostProcessError
+from groundup.errors import InputError
 from groundup.language import N_
 from groundup.model.experts import MixtureOfExperts
 from groundup.model.gpt import GPT
@@ -36,181 +27,13 @@ from groundup.train.clock import ALONE, TOGETHER, Clock
 from groundup.train.config import ParallelConfig, TrainConfig
 from groundup.train.objectives import Objective
 from groundup.train.parts import whole
+from groundup.train.processes import is_first, process_count, process_rank, sum_of_all
 from groundup.train.recompute import lighten
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from groundup.train.loop import Batches, Run
-
-# A process that hears nothing of another for so long gives up, and torchrun starts all of them again.
-TIMEOUT = timedelta(minutes=10)
-# Seconds after which a new folder is seen on every machine of a network file system.
-SHARED_WITHIN = 10
-# For work that one does and all wait for.
-PATIENCE = timedelta(days=30)
-
-
-@contextlib.contextmanager
-def joined_processes() -> Iterator[None]:
-    """Be one of the processes that torchrun, or another launcher, has started, for the time of the block;
-    alone, nothing is done. GPUs talk by NCCL, where there are any, processors by Gloo.
-
-    Raises `InputError` where the launcher does not say where they meet, and `GroundupError` where they do
-    not, or one of them ends."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield
-        return
-    joined_before = dist.is_initialized()  # by Ray, for one
-    if not joined_before:
-        _join()
-    try:
-        with contextlib.nullcontext() if is_first() else _silence():
-            yield
-    except RuntimeError as error:
-        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
-            raise
-        raise LostProcessError(
-            "another process of this training has ended, or does not answer", "parallel",
-            "the checkpoints are kept: torchrun with --max-restarts starts all of them again; else go on "
-            "with the same command, and --resume",
-        ) from error  # fmt: skip
-    finally:
-        if not joined_before:
-            dist.destroy_process_group()
-
-
-def _join() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store, rank, count = _meet()
-    # torchrun keeps its store over restarts, and in it the addresses of processes that are no more.
-    store = PrefixStore(f"attempt {_attempt()}", store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
-
-
-def _meet() -> tuple[Store, int, int]:
-    """What the processes find each other by, this one's rank, and how many they are."""
-    try:
-        return next(rendezvous("env://", timeout=TIMEOUT))
-    except ValueError:
-        raise InputError(
-            "nothing says where the processes of this training meet", "environment",
-            "start them with torchrun, or set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT for each",
-        ) from None  # fmt: skip
-    except dist.DistError as error:
-        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        if "EADDRINUSE" in str(error):
-            raise GroundupError(
-                "another program listens where the processes of this training meet", place,
-                "set MASTER_PORT to a free port, the same for all of them",
-            ) from error  # fmt: skip
-        raise GroundupError(
-            "the processes of this training do not find each other", place,
-            "start all of them, each with the MASTER_ADDR and MASTER_PORT of the first",
-        ) from error  # fmt: skip
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Only the first process speaks."""
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        yield
-
-
-def is_started_again() -> bool:
-    """Whether torchrun has started this process anew, as one of them had ended."""
-    return _attempt() > 0
-
-
-def _attempt() -> int:
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
-def process_count() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def process_rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes and speaks for all."""
-    return process_rank() == 0
-
-
-def first_says(answer: Callable[[], Any]) -> Any:
-    """What `answer` gives in the first process, in all of them: for work that one does and all wait for,
-    however long it takes. What it raises there, all raise."""
-    if process_count() == 1:
-        return answer()
-    told: list[Any] = [None]
-    if is_first():
-        try:
-            told = [answer()]
-        except Exception as error:
-            told = [error]
-    dist.broadcast_object_list(told, group=_patient_group())
-    if isinstance(told[0], Exception):
-        raise told[0]
-    return told[0]
-
-
-def refuse_differences(settings: str) -> None:
-    """Raises `InputError` in all processes where one of them has other settings, or another groundup or
-    torch."""
-    if process_count() == 1:
-        return
-    own = hashlib.blake2b(f"{settings} {_code()} {torch.__version__}".encode()).hexdigest()
-    found = _of_all(own)
-    if different := [rank for rank, hashed in enumerate(found) if hashed != found[0]]:
-        raise InputError(
-            f"the processes {', '.join(map(str, different))} have other settings or another version of "
-            "groundup than the first one", "parallel", "start all of them with the same command and code",
-        )  # fmt: skip
-
-
-def refuse_unshared(folder: Path) -> None:
-    """Raises `InputError` in all processes where one of them does not see the folder that the first one has
-    made by now."""
-    if process_count() == 1:
-        return
-    first_says(lambda: None)
-    deadline = time.monotonic() + SHARED_WITHIN
-    while not folder.is_dir() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    found = _of_all((folder.is_dir(), platform.node()))
-    if missing := [f"{rank} ({host})" for rank, (there, host) in enumerate(found) if not there]:
-        raise InputError(
-            f"the processes {', '.join(missing)} do not see the run directory of the first one",
-            str(folder), "let --out be on a file system that all machines share",
-        )  # fmt: skip
-
-
-def _of_all(own: Any) -> list[Any]:
-    """What each process has, in all of them."""
-    found: list[Any] = [None] * process_count()
-    dist.all_gather_object(found, own)
-    return found
-
-
-def _code() -> str:
-    """A hash of groundup's own source."""
-    hashed = hashlib.blake2b()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        hashed.update(path.read_bytes())
-    return hashed.hexdigest()
-
-
-@cache
-def _patient_group() -> Any:
-    return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
 @torch.no_grad()
@@ -227,13 +50,6 @@ def gathered(model: GPT) -> GPT | None:
     return plain
 
 
-@cache
-def saving_group() -> Any:
-    """Processes that talk while others compute: what is said in a thread must not come between what is said
-    in the training. A disk may be slow."""
-    return dist.new_group(backend="gloo", timeout=PATIENCE) if process_count() > 1 else None
-
-
 class Layout(NamedTuple):
     """The sides of the mesh."""
 
@@ -246,6 +62,11 @@ class Layout(NamedTuple):
         """Whether the weights are sharded: also over a shard of one, where matrices are shared as well, of
         which DistributedDataParallel knows nothing."""
         return self.shard > 1 or (self.tensor > 1 and self.data > 1)
+
+    @property
+    def together(self) -> int:
+        """So many processes have one whole model."""
+        return self.shard * self.tensor
 
 
 def lay_out(config: ParallelConfig, processes: int) -> Layout:
@@ -349,9 +170,7 @@ class Parallel:
         state, figures = run.state, run.figures
         seconds = state.seconds if is_first() else 0.0
         own = [tokens / self.layout.tensor, seconds, run.loss, *figures.values()]
-        sums = torch.tensor(own, dtype=torch.float64)
-        dist.all_reduce(sums)
-        all_tokens, state.seconds, *means = sums.tolist()
+        all_tokens, state.seconds, *means = sum_of_all(own)
         state.tokens += round(all_tokens) - tokens
         run.loss, *means = (value / process_count() for value in means)
         run.figures = dict(zip(figures, means, strict=True))
@@ -359,16 +178,13 @@ class Parallel:
     def part(self, items: Iterable[Any]) -> Iterable[Any]:
         """Every so many-th of `items`, where so many have the whole model, or shares of a whole one: what they
         do with it need not go in step. Those that share one take the same part."""
-        together = self.layout.shard * self.layout.tensor
-        return islice(items, process_rank() // together, None, self.layout.data)
+        return islice(items, process_rank() // self.layout.together, None, self.layout.data)
 
     def summed(self, *own: float | int) -> list[float]:
         """The sums of what each `part` came to."""
         if self.is_alone:
             return [float(figure) for figure in own]
-        sums = torch.tensor(own, dtype=torch.float64)
-        dist.all_reduce(sums)
-        return (sums / (self.layout.shard * self.layout.tensor)).tolist()
+        return [figure / self.layout.together for figure in sum_of_all(own)]
 
     def any_of(self, flag: bool) -> bool:
         """Whether a flag is set in any of the processes: a decision that all take together."""

@@ -24,7 +24,8 @@ from groundup.train.lookout import looked_after
 from groundup.train.loop import Batches, Hook, Run, start_run, train
 from groundup.train.metrics import MetricsFile
 from groundup.train.objectives import Objective
-from groundup.train.parallel import Parallel, is_first
+from groundup.train.parallel import Parallel
+from groundup.train.processes import is_first
 
 LOG_EVERY = 10
 SECONDS_BETWEEN_CHECKPOINTS = 30
@@ -149,14 +150,15 @@ class _Saver:
         )  # fmt: skip
         if has_failed or (self.writing and self.writing.is_over):
             self.wait()
-        if stopping or due or run.finished:
+        ends = stopping or run.finished
+        if ends or due:
             self.wait()  # for the one before, where writing takes longer than the steps between
             self.writing = begin_checkpoint(
                 self.out / "checkpoints", run.model, run.optimizers, run.state, self.identity,
                 run.config.keep_checkpoints,
             )  # fmt: skip
             run.checkpoint, self.last = self.writing.path, time.monotonic()
-        if stopping or run.finished:
+        if ends:
             self.wait()
         if stopping and not run.finished:
             raise StoppedError(

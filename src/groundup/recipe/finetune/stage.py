@@ -39,7 +39,8 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.train.checkpoint import TrainState, checkpoints, identity_of, saved_identity
 from groundup.train.config import TrainConfig
 from groundup.train.loop import Run
-from groundup.train.parallel import Parallel, is_first
+from groundup.train.parallel import Parallel
+from groundup.train.processes import is_first
 from groundup.train.session import Session, run_session
 from groundup.weights.adapters import save_adapter
 from groundup.weights.directory import find, load, load_tokenizer, read_config, weights_checksum
