@@ -329,7 +329,8 @@ def test_the_directory_of_an_adapter_is_loaded_as_a_model(saved, tokenizer):
     assert its_tokenizer.fingerprint == tokenizer.fingerprint
     family = find_family(folder)
     assert read_config(folder) == model.config and family and family.model_type == "llama"
-    assert groundup.generate(loaded, tokenizer, "Mia", max_new_tokens=3)
+    said = groundup.generate(loaded, tokenizer, "Mia", max_new_tokens=3, seed=0)
+    assert said and said == groundup.generate(model, tokenizer, "Mia", max_new_tokens=3, seed=0)
     assert weights_checksum(folder) != weights_checksum(folder.parent / "base")
 
 
